@@ -1,0 +1,56 @@
+"""Checks of arguments: each names the argument, what was received and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+
+def one_of(name: str, value: Any, accepted: Sequence[str]) -> None:
+    if value not in accepted:
+        raise ValueError(f"{name} must be one of {', '.join(accepted)}. Received: {value!r}")
+
+
+def fraction(name: str, value: Any, low: str, high: str) -> float:
+    """A number between 0 and 1; `low` is "[" or "(", `high` is "]" or ")", as in an interval."""
+    fits = (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and (value > 0 or (low == "[" and value == 0))
+        and (value < 1 or (high == "]" and value == 1))
+    )
+    if not fits:
+        raise ValueError(f"{name} must be a number in {low}0, 1{high}. Received: {value!r}")
+    return float(value)
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}. Received: {value!r}")
+    return value
+
+
+def image_batch(name: str, value: tf.Tensor) -> None:
+    if value.shape.rank != 4:
+        raise ValueError(
+            f"{name} must be a batch of images of rank 4 (batch, height, width, channels). "
+            f"Received: shape {value.shape}"
+        )
+
+
+def same_aspect(
+    input_name: str, input_size: Sequence[Any], output_name: str, output_size: Sequence[Any]
+) -> None:
+    """Heights and widths must be in one proportion, give or take the rounding of a pixel."""
+    sizes = (*input_size, *output_size)
+    if any(isinstance(size, tf.Tensor) or size is None for size in sizes):
+        return
+    height, width, out_height, out_width = sizes
+    if abs(out_height * width - out_width * height) > max(height, width):
+        raise ValueError(
+            f"{output_name} must have the aspect of {input_name}, whose height x width is "
+            f"{height} x {width}, so that one motion fits both. "
+            f"Received: {out_height} x {out_width}"
+        )

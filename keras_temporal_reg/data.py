@@ -1,0 +1,82 @@
+"""The tf.data route: pair the samples in the input pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_temporal_reg import pairing, transforms
+
+
+def pair_with_transformed(
+    dataset: tf.data.Dataset,
+    transform: Any,
+    perturbation: pairing.ImageFunction | None = None,
+    make_input: pairing.ImageFunction | None = None,
+) -> tf.data.Dataset:
+    """Pair each sample of a data set with its transformed counterpart.
+
+    Then any Keras model trains on it with one of the losses of this package::
+
+        model.compile("adam", loss=ktr.losses.SparseJacobianLoss(alpha=0.9))
+        model.fit(ktr.data.pair_with_transformed(dataset, ktr.RandomAffine()))
+
+    Draws are anew in each epoch, and repeat where `transform` was given a seed. Metrics of the
+    model see the paired target: wrap them in `metrics.Unpaired`.
+
+    Args:
+        dataset: batches ``(x, y)`` or ``(x, y, sample_weight)``: image tensors; x may be any
+            nest of tensors, `sample_weight` one number a sample or a pixel.
+        transform: draws T, see `RandomAffine`; None stands for the identity.
+        perturbation: a layer or function applied to the transformed images only.
+        make_input: makes the transformed input from T(y), in place of T(x).
+
+    Returns:
+        A data set whose batches have twice the rows, ``x0, T(x0), x1, ...``, and whose `y` has
+        one more channel, which carries T to the loss.
+
+    Raises:
+        TypeError: if `dataset` is no `tf.data.Dataset`.
+        ValueError: if its elements are not such batches.
+
+    Example:
+        >>> import tensorflow as tf, keras_temporal_reg as ktr
+        >>> images = tf.random.uniform((4, 16, 16, 1))
+        >>> dataset = tf.data.Dataset.from_tensor_slices((images, images)).batch(2)
+        >>> x, y = next(iter(ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())))
+        >>> x.shape, y.shape
+        (TensorShape([4, 16, 16, 1]), TensorShape([4, 16, 16, 2]))
+    """
+    _check(dataset)
+    seeds = tf.data.Dataset.random(
+        transforms.chosen_seed(transform), rerandomize_each_iteration=True
+    ).batch(2, drop_remainder=True)
+
+    def pair(element: tuple[Any, ...], seed: tf.Tensor) -> tuple[Any, ...]:
+        paired = pairing.pair(
+            *element,
+            transform=transform,
+            # Draws are whole numbers below 2**32; seeds take half of those.
+            seed=tf.bitwise.right_shift(seed, tf.constant(1, tf.int64)),
+            perturbation=perturbation,
+            make_input=make_input,
+        )
+        return paired[: len(element)]
+
+    return tf.data.Dataset.zip((dataset, seeds)).map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _check(dataset: Any) -> None:
+    if not isinstance(dataset, tf.data.Dataset):
+        raise TypeError(f"dataset must be a tf.data.Dataset. Received: {type(dataset).__name__}")
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(
+            f"dataset must have elements (x, y) or (x, y, sample_weight). Received: {spec}"
+        )
+    y = spec[1]
+    if isinstance(y, tf.TensorSpec) and y.shape.rank == 3:
+        raise ValueError(
+            f"dataset must be batched: call .batch(...) on it first. Received: y of shape {y.shape}"
+        )

@@ -1,0 +1,167 @@
+"""The in-graph route: pair each batch inside of the training step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_temporal_reg import checks, losses, pairing, transforms
+
+
+@keras.utils.register_keras_serializable(package="keras_temporal_reg")
+class RegularizedModel(keras.Model):
+    """Trains an image-to-image model to be temporally stable; the model stays as it is.
+
+    Each training step pairs its batch with transformed counterparts, on the device and under
+    XLA, and then runs Keras's own step. `evaluate`, `predict` and metrics see the plain
+    samples. `base_model` is the one to save and deploy.
+
+    From Eilertsen, Mantiuk and Unger, "Single-frame Regularization for Temporally Stable
+    CNNs", CVPR 2019.
+
+    Args:
+        base_model: a Keras model with one image output ``(batch, height, width, channels)``,
+            any kind, any number of inputs. All inputs of rank 4 are images and move together.
+        transform: draws T; an object with `sample` and `apply` as `RandomAffine` has. None:
+            T is the identity, and the two frames differ by `perturbation` alone.
+        perturbation: a layer or function applied to the transformed images only, such as
+            `keras.layers.GaussianNoise(0.03)`.
+        make_input: for tasks whose input is made from the target: the transformed input is
+            then ``make_input(T(y))``, motion before degradation, in place of ``T(x)``.
+        pair_fraction: share of each batch that gets a counterpart, in (0, 1].
+
+    Raises:
+        ValueError: if the model has several outputs or its output's aspect is not that of
+            its input, or if pair_fraction is outside of (0, 1].
+
+    Example:
+        >>> from tensorflow import keras
+        >>> import keras_temporal_reg as ktr
+        >>> base = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3, padding="same")])
+        >>> model = ktr.RegularizedModel(base)
+        >>> model.compile("adam", ktr.losses.SparseJacobianLoss(alpha=0.9))
+        >>> history = model.fit(tf.zeros((4, 16, 16, 1)), tf.zeros((4, 16, 16, 2)), verbose=0)
+        >>> model.base_model is base
+        True
+    """
+
+    def __init__(
+        self,
+        base_model: keras.Model,
+        transform: Any = transforms.RandomAffine(),
+        perturbation: pairing.ImageFunction | None = None,
+        make_input: pairing.ImageFunction | None = None,
+        pair_fraction: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        _check_base_model(base_model)
+        # The base model's policy, by which Keras decides whether to scale the loss.
+        kwargs.setdefault("dtype", base_model.dtype_policy)
+        super().__init__(**kwargs)
+        self.base_model = base_model
+        self.transform = transform
+        self.perturbation = perturbation
+        self.make_input = make_input
+        self.pair_fraction = checks.fraction("pair_fraction", pair_fraction, "(", "]")
+        self._first_seed = transforms.chosen_seed(transform)
+
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        return self.base_model(inputs, training=training)
+
+    def build(self, input_shape: Any) -> None:
+        if not self.base_model.built:
+            self.base_model.build(input_shape)
+        self.built = True
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
+        """Configure training as `keras.Model.compile` does.
+
+        Args:
+            optimizer: as in Keras.
+            loss: a `TransformInvarianceLoss` or `SparseJacobianLoss`.
+            **kwargs: all else that Keras takes: `metrics`, `jit_compile`, ...
+
+        Raises:
+            ValueError: for any other loss.
+        """
+        if not losses.is_regularized(loss):
+            raise ValueError(
+                "loss must be one that knows paired targets. Give your own loss to it, as in "
+                "keras_temporal_reg.losses.SparseJacobianLoss(alpha=0.9, reconstruction=...) "
+                f"or TransformInvarianceLoss. Received: loss={loss!r}"
+            )
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def pair(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, tf.Tensor, Any]:
+        """Pair a batch as the next training step would; see `pairing.pair`."""
+        step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)
+        replica = tf.distribute.get_replica_context()
+        index = 0 if replica is None else replica.replica_id_in_sync_group
+        seed = tf.stack([tf.constant(self._first_seed, tf.int32), step])
+        seed = tf.random.experimental.stateless_fold_in(seed, index)
+        return pairing.pair(
+            x,
+            y,
+            sample_weight,
+            transform=self.transform,
+            seed=seed,
+            perturbation=self.perturbation,
+            make_input=self.make_input,
+            pair_fraction=self.pair_fraction,
+        )
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        return super().train_step(self.pair(*keras.utils.unpack_x_y_sample_weight(data)))
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: tf.Tensor, sample_weight: Any = None
+    ) -> dict[str, tf.Tensor]:
+        if pairing.extra_channels(y, y_pred) == 1:
+            rows = (x, y[..., :-1], y_pred, sample_weight)
+            x, y, y_pred, sample_weight = tf.nest.map_structure(
+                lambda t: None if t is None else pairing.originals(t, self.pair_fraction), rows
+            )
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.utils.serialize_keras_object
+        return {
+            "name": self.name,
+            "base_model": serialize(self.base_model),
+            "transform": serialize(self.transform),
+            "perturbation": serialize(self.perturbation),
+            "make_input": serialize(self.make_input),
+            "pair_fraction": self.pair_fraction,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> RegularizedModel:
+        parts = {
+            name: keras.utils.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("base_model", "transform", "perturbation", "make_input")
+        }
+        return cls(**{**config, **parts})
+
+
+def _check_base_model(model: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"base_model must be a keras.Model. Received: {model!r}")
+    outputs = getattr(model, "outputs", None) or []
+    if len(outputs) > 1:
+        raise ValueError(
+            f"base_model must have one output; several are not supported. "
+            f"Received: {len(outputs)} outputs"
+        )
+    images = [t for t in getattr(model, "inputs", None) or [] if len(t.shape) == 4]
+    if outputs:
+        if len(outputs[0].shape) != 4:
+            raise ValueError(
+                "base_model must return images of rank 4 (batch, height, width, channels). "
+                f"Received: output shape {tuple(outputs[0].shape)}"
+            )
+        if images:
+            checks.same_aspect(
+                "the input", images[0].shape[1:3], "the output", outputs[0].shape[1:3]
+            )

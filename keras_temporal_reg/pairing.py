@@ -1,0 +1,274 @@
+"""Pair a batch with its transformed counterpart, and read a paired batch again.
+
+A regularized step needs f(x) and f(T(x)) of the same sample. So samples and counterparts
+stand in turn along the batch axis, ``x0, T(x0), x1, T(x1), ...``; where only a part of the
+batch gets a counterpart, the other samples follow. Each row of ``y_true`` carries, in one
+more channel, what the losses need to know of it: its role, its weight in the mean, and T.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any, Callable, NamedTuple
+
+import tensorflow as tf
+
+from keras_temporal_reg import checks, image, transforms
+
+ImageFunction = Callable[[tf.Tensor], tf.Tensor]
+
+# A role, a weight and T's difference from the identity, each in two parts (see `_pack`).
+_NUMBERS = 10
+_SLOTS = 2 * _NUMBERS
+
+
+class Rows(NamedTuple):
+    """A paired target, taken apart; R rows.
+
+    Attributes:
+        y: ``(R, height, width, channels)``: y and T(y) in turn.
+        is_counterpart: ``(R,)`` float, 1 where the row is the counterpart of the one before.
+        weight: ``(R,)`` float. Rows of each of the two roles sum up to R, so that a mean over
+            all rows of ``weight * value`` is the mean of `value` over the rows of that role.
+        transforms: ``(R, 8)`` float32, T on the pixel grid of y; the identity elsewhere.
+    """
+
+    y: tf.Tensor
+    is_counterpart: tf.Tensor
+    weight: tf.Tensor
+    transforms: tf.Tensor
+
+
+def pair(
+    x: Any,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    transform: Any,
+    seed: Any,
+    perturbation: ImageFunction | None = None,
+    make_input: ImageFunction | None = None,
+    pair_fraction: float = 1.0,
+) -> tuple[Any, tf.Tensor, Any]:
+    """Pair a batch of B samples with k counterparts, k the least that is `pair_fraction` of B.
+
+    Args:
+        x: image tensor, or any nest of tensors with at least one image tensor. Images are
+            moved by one T, each on its own pixel grid; other tensors are repeated.
+        y: ``(B, height, width, channels)``, the target images.
+        sample_weight: ``(B,)``, ``(B, height, width)`` or ``(B, height, width, 1)``; weights
+            of pixels move with their pixels.
+        transform: draws T, see `RandomAffine`. None stands for the identity.
+        seed: two whole numbers that fix the draw of T.
+        perturbation: a layer or function applied to the counterpart's images.
+        make_input: makes the counterpart of x from T(y), in place of T(x).
+        pair_fraction: in (0, 1].
+
+    Returns:
+        ``x``, ``y_true`` and ``sample_weight`` with B + k rows; `y_true` has one more channel.
+
+    Raises:
+        ValueError: for tensors of the wrong rank, or sizes that one motion cannot fit.
+    """
+    y = _as_target(y)
+    x = tf.nest.map_structure(tf.convert_to_tensor, x)
+    first_image = _first_image(x)
+    x_size, y_size = image.spatial_shape(first_image), image.spatial_shape(y)
+    _check_sizes(x_size, y_size)
+    batch = _size(y, 0)
+    count = _counterparts(batch, pair_fraction)
+
+    def head(tensor: tf.Tensor) -> tf.Tensor:
+        return tensor[:count]
+
+    if transform is None:
+        x_motion = transforms.identity(count)
+    else:
+        x_motion = transform.sample(count, *x_size, seed=seed)
+
+    def motion_for(images: tf.Tensor) -> tf.Tensor:
+        return transforms.carry_over(x_motion, x_size, image.spatial_shape(images))
+
+    def moved(images: tf.Tensor) -> tf.Tensor:
+        return images if transform is None else transform.apply(images, motion_for(images))
+
+    moved_y = moved(head(y))
+    if make_input is None:
+        moved_x = tf.nest.map_structure(lambda t: moved(head(t)) if _is_image(t) else head(t), x)
+    else:
+        moved_x = make_input(moved_y)
+        tf.nest.assert_same_structure(x, moved_x)
+    if perturbation is not None:
+        moved_x = tf.nest.map_structure(
+            lambda t: tf.cast(_call(perturbation, t), t.dtype) if _is_image(t) else t, moved_x
+        )
+    moved_x = tf.nest.map_structure(_like, moved_x, x)
+    paired_x = tf.nest.map_structure(lambda a, b: _interleave(a, b, count), x, moved_x)
+    paired_y = _interleave(y, moved_y, count)
+    notes = _pack(batch, count, motion_for(y), paired_y)
+    paired_y = tf.concat([paired_y, tf.cast(notes, paired_y.dtype)], axis=-1)
+    if sample_weight is None:
+        return paired_x, paired_y, None
+    sample_weight = tf.convert_to_tensor(sample_weight)
+    return paired_x, paired_y, _pair_weight(sample_weight, count, y_size, moved)
+
+
+def extra_channels(y_true: tf.Tensor, y_pred: tf.Tensor) -> Any:
+    """1 where `y_true` is paired, 0 where it is plain; a tensor while shapes are not known.
+
+    Raises:
+        ValueError: where the channels of the two fit neither.
+    """
+    for name, tensor in (("y_true", y_true), ("y_pred", y_pred)):
+        checks.image_batch(name, tensor)
+    true, predicted = y_true.shape[-1], y_pred.shape[-1]
+    if true is None or predicted is None:
+        return tf.shape(y_true)[-1] - tf.shape(y_pred)[-1]
+    if true - predicted not in (0, 1):
+        raise ValueError(
+            f"the target must have the channels of the model's output, {predicted}, or one "
+            f"more where it is paired. Received: y_true of shape {y_true.shape} and y_pred of "
+            f"shape {y_pred.shape}"
+        )
+    return true - predicted
+
+
+def unpack(y_true: tf.Tensor) -> Rows:
+    """Take a paired target apart. The inverse of what `pair` does to y."""
+    y, notes = y_true[..., :-1], y_true[..., -1]
+    notes = tf.cast(tf.reshape(notes, (tf.shape(notes)[0], -1))[:, :_SLOTS], tf.float32)
+    numbers = notes[:, :_NUMBERS] + notes[:, _NUMBERS:]
+    identity = tf.constant([transforms.IDENTITY], tf.float32)
+    return Rows(y, numbers[:, 0], numbers[:, 1], numbers[:, 2:] + identity)
+
+
+def originals(tensor: tf.Tensor, pair_fraction: float = 1.0) -> tf.Tensor:
+    """The rows of a paired tensor that are no counterparts, in their first order."""
+    if pair_fraction == 1.0:
+        return tensor[::2]
+    rows = tf.cast(tf.shape(tensor)[0], tf.float32)
+    # B + k rows with k = ceil(fraction B): B is the rows over 1 + fraction, rounded down.
+    batch = tf.cast(tf.floor(rows / (1.0 + pair_fraction) + 1e-4), tf.int32)
+    paired = 2 * (tf.shape(tensor)[0] - batch)
+    return tf.concat([tensor[:paired:2], tensor[paired:]], axis=0)
+
+
+def _as_target(y: Any) -> tf.Tensor:
+    if tf.nest.is_nested(y):
+        raise ValueError(
+            f"y must be one batch of images; models with several outputs are not supported. "
+            f"Received: a {type(y).__name__} of {len(tf.nest.flatten(y))} tensors"
+        )
+    y = tf.convert_to_tensor(y)
+    checks.image_batch("y", y)
+    return y if y.dtype.is_floating else tf.cast(y, tf.float32)
+
+
+def _is_image(tensor: tf.Tensor) -> bool:
+    return tensor.shape.rank == 4
+
+
+def _first_image(x: Any) -> tf.Tensor:
+    tensors = tf.nest.flatten(x)
+    for tensor in tensors:
+        if _is_image(tensor):
+            return tensor
+    raise ValueError(
+        "x must hold a batch of images of rank 4 (batch, height, width, channels). "
+        f"Received: shapes {', '.join(str(t.shape) for t in tensors)}"
+    )
+
+
+def _check_sizes(x_size: tuple[Any, Any], y_size: tuple[Any, Any]) -> None:
+    checks.same_aspect("x", x_size, "y", y_size)
+    if all(isinstance(size, int) for size in y_size) and math.prod(y_size) < _SLOTS:
+        raise ValueError(
+            f"y must have at least {_SLOTS} pixels, to carry T. Received: {y_size[0]} x {y_size[1]}"
+        )
+
+
+def _size(tensor: tf.Tensor, axis: int) -> Any:
+    static = tensor.shape[axis]
+    return tf.shape(tensor)[axis] if static is None else static
+
+
+def _counterparts(batch: Any, pair_fraction: float) -> Any:
+    if pair_fraction == 1.0:
+        return batch
+    exact = tf.cast(batch, tf.float32) * pair_fraction
+    count = tf.cast(tf.math.ceil(exact - 1e-4), tf.int32)
+    static = tf.get_static_value(count)
+    return count if static is None else int(static)
+
+
+def _call(function: Callable[..., tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    """Layers that do something in training only, such as GaussianNoise, must be told."""
+    call = getattr(function, "call", function)
+    try:
+        takes_training = "training" in inspect.signature(call).parameters
+    except (TypeError, ValueError):
+        takes_training = False
+    return function(images, training=True) if takes_training else function(images)
+
+
+def _like(made: Any, x: tf.Tensor) -> tf.Tensor:
+    made = tf.cast(made, x.dtype)
+    if not made.shape[1:].is_compatible_with(x.shape[1:]):
+        raise ValueError(
+            "the counterpart of x must have the shape of x. Received: "
+            f"{made.shape} from make_input or perturbation, for x of shape {x.shape}"
+        )
+    return made
+
+
+def _interleave(samples: tf.Tensor, counterparts: tf.Tensor, count: Any) -> tf.Tensor:
+    """``a0, b0, a1, b1, ...`` for the first `count` samples, then the other samples."""
+    rest = tf.shape(samples)[1:]
+    whole = isinstance(count, int) and count == samples.shape[0]
+    pairs = tf.stack([samples[:count], counterparts], axis=1)
+    pairs = tf.reshape(pairs, tf.concat([[2 * count], rest], axis=0))
+    rows = pairs if whole else tf.concat([pairs, samples[count:]], axis=0)
+    return tf.ensure_shape(rows, [None, *samples.shape[1:]])
+
+
+def _pack(batch: Any, count: Any, motion: tf.Tensor, paired_y: tf.Tensor) -> tf.Tensor:
+    """What the losses need to know of each row, as one channel: ``(R, height, width, 1)``.
+
+    Each number is split in two, since Keras 2 rounds `y_true` to the dtype of `y_pred`: the
+    first part keeps the eight leading bits, which every float dtype holds, the second the
+    rest, so that T survives mixed precision.
+    """
+    rows = tf.cast(batch + count, tf.float32)
+    sample = [0.0, rows / tf.cast(batch, tf.float32)] + [0.0] * 8
+    sample = tf.tile(tf.stack(sample)[tf.newaxis], (batch, 1))
+    head = tf.stack([1.0, rows / tf.cast(count, tf.float32)])
+    head = tf.tile(head[tf.newaxis], (count, 1))
+    difference = motion - tf.constant([transforms.IDENTITY], tf.float32)
+    counterpart = tf.concat([head, difference], axis=1)
+    numbers = _interleave(sample, counterpart, count)
+    bits = tf.bitwise.bitwise_and(tf.bitcast(numbers, tf.int32), tf.constant(-65536, tf.int32))
+    leading = tf.bitcast(bits, tf.float32)
+    slots = tf.concat([leading, numbers - leading], axis=1)
+    height, width = image.spatial_shape(paired_y)
+    channel = tf.pad(slots, [[0, 0], [0, height * width - _SLOTS]])
+    return tf.reshape(channel, (-1, height, width, 1))
+
+
+def _pair_weight(
+    sample_weight: tf.Tensor, count: Any, y_size: tuple[Any, Any], moved: ImageFunction
+) -> tf.Tensor:
+    counterpart = sample_weight[:count]
+    rank = sample_weight.shape.rank
+    per_pixel = rank in (3, 4) and sample_weight.shape[1:3] != [1, 1]
+    if per_pixel:
+        images = counterpart[..., tf.newaxis] if rank == 3 else counterpart
+        size = image.spatial_shape(images)
+        if all(isinstance(s, int) for s in (*size, *y_size)) and size != y_size:
+            raise ValueError(
+                f"sample_weight of rank {rank} must have the height and width of y, "
+                f"{y_size[0]} x {y_size[1]}. Received: {size[0]} x {size[1]}"
+            )
+        images = moved(images)
+        counterpart = images[..., 0] if rank == 3 else images
+    return _interleave(sample_weight, counterpart, count)

@@ -1,0 +1,71 @@
+"""Packaging of keras_temporal_reg; everything that installation needs is here."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "keras_temporal_reg" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+VIDEO = ["av>=12", "pillow>=10"]
+# The real clips and photographs that the demo learns from, and what shows its progress.
+DEMO = [
+    *VIDEO,
+    "matplotlib>=3.8",
+    "rich>=13",
+    "scikit-image>=0.22",
+    "scikit-learn>=1.3",
+    "scikit-video>=1.1.11",
+]
+EXTRAS = {
+    # tfa.image.transform itself and KerasCV, on the last stack that has them (Python <= 3.11).
+    "addons": [
+        "tensorflow==2.15.*",
+        "tensorflow-addons==0.23.0",
+        "keras-cv==0.9.0",
+        # Newer ones need a protobuf that TensorFlow 2.15 cannot have.
+        "tensorflow-metadata<1.16",
+        # TensorFlow Addons looks for pkg_resources, which newer setuptools lack.
+        "setuptools<81",
+    ],
+    "legacy-keras": ["tf_keras>=2.16"],
+    "video": VIDEO,
+    "demo": DEMO,
+    "all": DEMO,
+    "dev": [
+        *DEMO,
+        "hypothesis>=6",
+        "mypy>=1.8",
+        "opencv-python-headless>=4.8",
+        "pytest>=8",
+        "ruff>=0.8",
+        "scipy>=1.11",
+    ],
+}
+
+setup(
+    name="keras-temporal-reg",
+    version=VERSION,
+    description="Train image-to-image Keras CNNs to be temporally stable, from single images",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["keras_temporal_reg", "keras_temporal_reg.*"]),
+    package_data={"keras_temporal_reg": ["py.typed"]},
+    python_requires=">=3.9",
+    install_requires=["tensorflow>=2.15", "numpy>=1.23", "h5py>=3.9"],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ktr=keras_temporal_reg.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Processing",
+    ],
+)
