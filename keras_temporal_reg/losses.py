@@ -116,11 +116,11 @@ class _RegularizedLoss(keras.losses.Loss):
         # rows have no share in the regularizer, by the roles below.
         first, second = slice(None, -1, 2), slice(1, None, 2)
         regularizer = self._regularizer(
-            rows.y[first],
-            rows.y[second],
-            y_pred[first],
-            y_pred[second],
-            rows.transforms[second],
+            y=rows.y[first],
+            moved_y=rows.y[second],
+            output=y_pred[first],
+            moved_output=y_pred[second],
+            transforms=rows.transforms[second],
         )
         both = tf.stack([tf.zeros_like(regularizer), regularizer], axis=1)
         both = tf.reshape(both, (-1, *image.spatial_shape(y_pred)))
@@ -137,9 +137,10 @@ class _RegularizedLoss(keras.losses.Loss):
 
     def _regularizer(
         self,
+        *,
         y: tf.Tensor,
-        output: tf.Tensor,
         moved_y: tf.Tensor,
+        output: tf.Tensor,
         moved_output: tf.Tensor,
         transforms: tf.Tensor,
     ) -> tf.Tensor:
@@ -169,9 +170,9 @@ class _RegularizedLoss(keras.losses.Loss):
         return tf.reduce_mean(self._distance_map(mean, flat), axis=(1, 2), keepdims=True)
 
     def _weights(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor) -> tf.Tensor:
-        if sample_weight.shape.rank == 1:
+        if sample_weight.shape.rank in (1, 2):
             # Keras 2 would line up the samples with the last axis of the map, its columns.
-            sample_weight = sample_weight[:, tf.newaxis, tf.newaxis]
+            sample_weight = tf.reshape(sample_weight, (-1, 1, 1))
         return sample_weight
 
     def get_config(self) -> dict[str, Any]:
@@ -211,7 +212,8 @@ class TransformInvarianceLoss(_RegularizedLoss):
         reconstruction: `L_vis`: a Keras loss name, a Keras loss, ``"ssim"`` (images in [0, 1]),
             or a callable of ``(y_true, y_pred)`` that returns one value a pixel or a sample.
         distance: what `L_reg` measures differences by; the same choices. Another distance
-            gives alpha another scale.
+            gives alpha another scale. One that returns a value a sample sees no difference
+            where pixels do not count; its mean still is over all of them.
         normalize: divide `L_reg` by the energy of what it compares (its distance from its own
             mean), relative to the energy of the same in the ground truth, so that lowering
             the contrast of the output no longer lowers it.
@@ -290,7 +292,7 @@ def _if_paired(
 
 def _plain(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     # Of a plain target this is all; it lets the branch not taken compile on a paired one.
-    return y_true[..., : y_pred.shape[-1]]
+    return y_true[..., : pairing.size(y_pred, -1)]
 
 
 def _in_full_precision(tensor: Any) -> tf.Tensor:

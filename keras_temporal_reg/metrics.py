@@ -99,7 +99,7 @@ class Stability:
         self._centred = np.zeros(3)
         self._squared_error = 0.0
         self._deviations: tuple[Any, Any] = (0.0, 0.0)
-        self._shape: tuple[int, ...] | None = None
+        self._shape: tuple[int, ...] = ()
         self.frames = 0
 
     def update_state(self, reference: Any, result: Any) -> None:
@@ -117,7 +117,7 @@ class Stability:
             )
         if reference.ndim == 3:
             reference, result = reference[np.newaxis], result[np.newaxis]
-        if self._shape not in (None, reference.shape[1:]):
+        if self._shape not in ((), reference.shape[1:]):
             raise ValueError(
                 f"all frames must have one shape, {self._shape}. Received: {reference.shape[1:]}"
             )
@@ -219,6 +219,21 @@ class Structure(_One):
     """`structure` of clips that come in pieces, likewise."""
 
     key = "structure"
+
+
+def high_pass(clip: Any, sigma: float = 2.0) -> np.ndarray:
+    """``clip - G clip``: what changes faster than a few frames, at each pixel.
+
+    Args:
+        clip: ``(frames, height, width, channels)``.
+        sigma: of the temporal Gaussian G, in frames.
+
+    Returns:
+        float64, the shape of `clip`.
+    """
+    high_passed = _HighPass(sigma)
+    frames = [r for frame in np.asarray(clip, np.float64) for r in high_passed.push(frame)]
+    return np.stack(frames + high_passed.rest())
 
 
 def stability(reference: Any, result: Any, sigma: float = 2.0) -> dict[str, float]:

@@ -39,7 +39,9 @@ class RegularizedModel(keras.Model):
     Example:
         >>> from tensorflow import keras
         >>> import keras_temporal_reg as ktr
-        >>> base = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3, padding="same")])
+        >>> base = keras.Sequential(
+        ...     [keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3, padding="same")]
+        ... )
         >>> model = ktr.RegularizedModel(base)
         >>> model.compile("adam", ktr.losses.SparseJacobianLoss(alpha=0.9))
         >>> history = model.fit(tf.zeros((4, 16, 16, 1)), tf.zeros((4, 16, 16, 2)), verbose=0)
@@ -50,7 +52,7 @@ class RegularizedModel(keras.Model):
     def __init__(
         self,
         base_model: keras.Model,
-        transform: Any = transforms.RandomAffine(),
+        transform: Any = transforms.RandomAffine(),  # noqa: B008
         perturbation: pairing.ImageFunction | None = None,
         make_input: pairing.ImageFunction | None = None,
         pair_fraction: float = 1.0,

@@ -76,7 +76,7 @@ def pair(
     first_image = _first_image(x)
     x_size, y_size = image.spatial_shape(first_image), image.spatial_shape(y)
     _check_sizes(x_size, y_size)
-    batch = _size(y, 0)
+    batch = size(y, 0)
     count = _counterparts(batch, pair_fraction)
 
     def head(tensor: tf.Tensor) -> tf.Tensor:
@@ -188,7 +188,8 @@ def _check_sizes(x_size: tuple[Any, Any], y_size: tuple[Any, Any]) -> None:
         )
 
 
-def _size(tensor: tf.Tensor, axis: int) -> Any:
+def size(tensor: tf.Tensor, axis: int) -> Any:
+    """Length of an axis: an int where it is known, else a scalar tensor."""
     static = tensor.shape[axis]
     return tf.shape(tensor)[axis] if static is None else static
 

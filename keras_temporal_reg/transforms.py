@@ -39,7 +39,8 @@ class RandomAffine:
         fill_value: the number that ``fill_mode="constant"`` fills with.
         interpolation: ``"bilinear"`` or ``"nearest"``, for `apply`. The losses warp what
             the model returns bilinearly in any case, since that has a useful gradient.
-        seed: whole number; draws then repeat, under XLA too. None: taken from Python's
+        seed: whole number; draws then repeat, under XLA too (where TensorFlow makes other ones
+            of the same seed than outside of it). None: taken from Python's
             random numbers at first use, so `keras.utils.set_random_seed` governs it.
 
     Raises:
@@ -201,7 +202,7 @@ def carry_over(
         >>> ktr.transforms.carry_over(shift, (8, 8), (16, 16))[0, 2].numpy()  # are six there
         6.0
     """
-    if tuple(from_size) == tuple(to_size):
+    if all(isinstance(n, int) for n in (*from_size, *to_size)) and [*from_size] == [*to_size]:
         return transforms
     scale_y, scale_x = (
         tf.cast(to, tf.float32) / tf.cast(start, tf.float32)

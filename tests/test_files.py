@@ -1,0 +1,37 @@
+"""Files appear whole or not at all."""
+
+import os
+
+import pytest
+
+from keras_temporal_reg import files
+
+
+def test_a_finished_file_replaces_the_old_one(tmp_path):
+    path = tmp_path / "result.txt"
+    path.write_text("old")
+    with files.replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["result.txt"]
+
+
+def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
+    path = tmp_path / "result.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="broken"), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("broken")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["result.txt"]
+
+
+def test_a_folder_is_made_with_its_parents(tmp_path):
+    assert files.writable_folder(tmp_path / "a" / "b").is_dir()
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(OSError, match="output folder .*taken.* cannot be written to"):
+        files.writable_folder(tmp_path / "taken" / "inside")
