@@ -54,6 +54,7 @@ setup(
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
     packages=find_packages(include=["keras_temporal_reg", "keras_temporal_reg.*"]),
     package_data={"keras_temporal_reg": ["py.typed"]},
     python_requires=">=3.9",

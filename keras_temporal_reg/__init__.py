@@ -1,12 +1,18 @@
 """Train image-to-image CNNs to be temporally stable, from single images."""
 
+import os as _os
+
 from tensorflow import keras as _keras
 
-if _keras.backend.backend() != "tensorflow":
+try:
+    _backend = _keras.backend.backend()
+except ImportError:  # Keras itself fails where the other backend is not installed.
+    _backend = _os.environ.get("KERAS_BACKEND", "one that cannot be imported")
+if _backend != "tensorflow":
     raise ImportError(
         "keras_temporal_reg needs Keras on the TensorFlow backend; set KERAS_BACKEND=tensorflow. "
-        f"Received: {_keras.backend.backend()}"
-    )
+        f"Received: {_backend}"
+    ) from None
 
 from keras_temporal_reg import callbacks, data, image, losses, metrics, tasks, transforms
 from keras_temporal_reg.model import RegularizedModel

@@ -33,5 +33,5 @@ def test_a_folder_is_made_with_its_parents(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(OSError, match="output folder .*taken.* cannot be written to"):
+    with pytest.raises(OSError, match=r"output folder .*taken.* cannot be written to"):
         files.writable_folder(tmp_path / "taken" / "inside")

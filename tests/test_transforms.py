@@ -171,10 +171,11 @@ def test_seeded_draws_are_the_same_in_a_graph():
 
 def test_seeded_draws_repeat_under_xla():
     # TensorFlow's stateless numbers are others under XLA than outside of it; they must repeat.
-    first, second, other = (
-        tf.function(lambda m=ktr.RandomAffine(seed=s): m.sample(4, 16, 20), jit_compile=True)
-        for s in (3, 3, 4)
-    )
+    def compiled(seed):
+        motion = ktr.RandomAffine(seed=seed)
+        return tf.function(lambda: motion.sample(4, 16, 20), jit_compile=True)
+
+    first, second, other = (compiled(seed) for seed in (3, 3, 4))
     a, b, c = ([draw().numpy() for _ in range(2)] for draw in (first, second, other))
     np.testing.assert_array_equal(a, b)
     assert not np.allclose(a[0], a[1])
