@@ -49,7 +49,7 @@ class TemporalStability(keras.callbacks.Callback):
         self.reference = self.clip if reference is None else np.asarray(reference)
         self.every = checks.whole_number("every", every, 1)
         self.batch_size = checks.whole_number("batch_size", batch_size, 1)
-        self.sigma = sigma
+        self.stability = metrics.Stability(sigma)
         for name, frames in (("clip", self.clip), ("reference", self.reference)):
             if frames.ndim != 4 or len(frames) < 2:
                 raise ValueError(
@@ -65,10 +65,10 @@ class TemporalStability(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if (epoch + 1) % self.every:
             return
-        stability = metrics.Stability(self.sigma)
+        self.stability.reset_state()
         for start in range(0, len(self.clip), self.batch_size):
             frames = slice(start, start + self.batch_size)
             result = self.model.predict_on_batch(self.clip[frames])
-            stability.update_state(self.reference[frames], np.asarray(result, np.float64))
+            self.stability.update_state(self.reference[frames], np.asarray(result, np.float64))
         if logs is not None:
-            logs.update({f"stability_{k}": v for k, v in stability.result().items()})
+            logs.update({f"stability_{k}": v for k, v in self.stability.result().items()})

@@ -22,14 +22,15 @@ def pair_with_transformed(
         model.compile("adam", loss=ktr.losses.SparseJacobianLoss(alpha=0.9))
         model.fit(ktr.data.pair_with_transformed(dataset, ktr.RandomAffine()))
 
-    Draws are anew in each epoch, and repeat where `transform` was given a seed. Metrics of the
+    Draws of T are anew in each epoch, and repeat where `transform` was given a seed. Metrics of the
     model see the paired target: wrap them in `metrics.Unpaired`.
 
     Args:
         dataset: batches ``(x, y)`` or ``(x, y, sample_weight)``: image tensors; x may be any
             nest of tensors, `sample_weight` one number a sample or a pixel.
         transform: draws T, see `RandomAffine`; None stands for the identity.
-        perturbation: a layer or function applied to the transformed images only.
+        perturbation: a layer or function applied to the transformed images only. On Keras 2
+            a layer's own random numbers can repeat from epoch to epoch here.
         make_input: makes the transformed input from T(y), in place of T(x).
 
     Returns:

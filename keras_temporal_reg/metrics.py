@@ -58,12 +58,14 @@ class _HighPass:
         return [self._result(t, self.count) for t in range(self.next, self.count)]
 
     def _result(self, t: int, count: int) -> np.ndarray:
-        smooth = np.zeros_like(self.frames[0])
+        now = self.frames[t - self.first]
+        # Of differences, so that what stands still gives an exact zero.
+        high = np.zeros_like(now)
         for weight, s in zip(self.kernel, range(t - self.radius, t + self.radius + 1)):
             s %= 2 * count  # d c b a | a b c d | d c b a
             s = s if s < count else 2 * count - 1 - s
-            smooth += weight * self.frames[s - self.first]
-        return self.frames[t - self.first] - smooth
+            high += weight * (now - self.frames[s - self.first])
+        return high
 
 
 class Stability:
@@ -130,15 +132,17 @@ class Stability:
         filter_v, filter_p = self._filters
         for hp_v, hp_p in zip(filter_v.push(v), filter_p.push(p)):
             self._high_passed += _energies(hp_v, hp_p)
-        centred_v, centred_p = (u - u.mean((0, 1), keepdims=True) for u in (v, p))
+        # About the mean, by way of one pixel, so that a flat frame gives an exact zero.
+        around_pixel = (u - u[:1, :1] for u in (v, p))
+        centred_v, centred_p = (u - u.mean((0, 1), keepdims=True) for u in around_pixel)
         self._centred += [
             np.sum(centred_v**2),
             np.sum(centred_p**2),
             np.sum(centred_v * centred_p),
         ]
         self._deviations = (
-            self._deviations[0] + v.std((0, 1)),
-            self._deviations[1] + p.std((0, 1)),
+            self._deviations[0] + np.sqrt(np.mean(centred_v**2, (0, 1))),
+            self._deviations[1] + np.sqrt(np.mean(centred_p**2, (0, 1))),
         )
         self._squared_error += float(np.sum((p - v) ** 2))
 
@@ -168,7 +172,7 @@ class Stability:
             "contrast_ratio": contrast,
             "relative_smoothness": smoothness * contrast,
             "temporal_error": math.sqrt(_ratio(of_error, of_v)),
-            "structure": vp / math.sqrt(vv * pp) if vv * pp > 0 else math.nan,
+            "structure": float(vp / math.sqrt(vv * pp)) if vv * pp > 0 else math.nan,
             "psnr": _decibel(mean_squared_error, 1.0),
         }
 
@@ -462,11 +466,11 @@ class Unpaired(keras.metrics.Metric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         # Every second row of a paired target is a counterpart; of a plain one, every row stays.
-        step = 1 + pairing.extra_channels(y_true, y_pred)
-        y_true = y_true[::step, ..., : y_pred.shape[-1]]
+        share = pairing.extra_channels(y_true, y_pred)
+        y_true = pairing.originals(y_true[..., : pairing.size(y_pred, -1)], share)
         if sample_weight is not None:
-            sample_weight = tf.convert_to_tensor(sample_weight)[::step]
-        return self.metric.update_state(y_true, y_pred[::step], sample_weight)
+            sample_weight = pairing.originals(tf.convert_to_tensor(sample_weight), share)
+        return self.metric.update_state(y_true, pairing.originals(y_pred, share), sample_weight)
 
     def result(self) -> Any:
         return self.metric.result()

@@ -96,6 +96,12 @@ class RegularizedModel(keras.Model):
             )
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        # Keras leaves a loaded model uncompiled where `compile` is overridden without this.
+        self.compile(**keras.utils.deserialize_keras_object(config))
+        if self.built and hasattr(self.optimizer, "build"):
+            self.optimizer.build(self.trainable_variables)
+
     def pair(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, tf.Tensor, Any]:
         """Pair a batch as the next training step would; see `pairing.pair`."""
         step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)
@@ -120,11 +126,14 @@ class RegularizedModel(keras.Model):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: tf.Tensor, sample_weight: Any = None
     ) -> dict[str, tf.Tensor]:
-        if pairing.extra_channels(y, y_pred) == 1:
-            rows = (x, y[..., :-1], y_pred, sample_weight)
-            x, y, y_pred, sample_weight = tf.nest.map_structure(
-                lambda t: None if t is None else pairing.originals(t, self.pair_fraction), rows
-            )
+        # While tracing it may not be known whether this is a training step or a test step.
+        extra = pairing.extra_channels(y, y_pred)
+        share = tf.cast(extra, tf.float32) if isinstance(extra, tf.Tensor) else extra
+        rows = (x, y[..., : pairing.size(y_pred, -1)], y_pred, sample_weight)
+        x, y, y_pred, sample_weight = tf.nest.map_structure(
+            lambda t: None if t is None else pairing.originals(t, share * self.pair_fraction),
+            rows,
+        )
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_config(self) -> dict[str, Any]:

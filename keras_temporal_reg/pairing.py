@@ -143,15 +143,25 @@ def unpack(y_true: tf.Tensor) -> Rows:
     return Rows(y, numbers[:, 0], numbers[:, 1], numbers[:, 2:] + identity)
 
 
-def originals(tensor: tf.Tensor, pair_fraction: float = 1.0) -> tf.Tensor:
-    """The rows of a paired tensor that are no counterparts, in their first order."""
-    if pair_fraction == 1.0:
-        return tensor[::2]
+def originals(tensor: tf.Tensor, pair_fraction: Any = 1.0) -> tf.Tensor:
+    """The rows of a paired tensor that are no counterparts, in their first order.
+
+    Args:
+        tensor: B + k rows.
+        pair_fraction: what `pair` was given; 0 for a tensor that is not paired. A scalar
+            tensor where only the run can tell.
+    """
+    if not isinstance(pair_fraction, tf.Tensor):
+        if pair_fraction == 0:
+            return tensor
+        if pair_fraction == 1:
+            return tensor[::2]
     rows = tf.cast(tf.shape(tensor)[0], tf.float32)
     # B + k rows with k = ceil(fraction B): B is the rows over 1 + fraction, rounded down.
     batch = tf.cast(tf.floor(rows / (1.0 + pair_fraction) + 1e-4), tf.int32)
     paired = 2 * (tf.shape(tensor)[0] - batch)
-    return tf.concat([tensor[:paired:2], tensor[paired:]], axis=0)
+    kept = tf.concat([tensor[:paired:2], tensor[paired:]], axis=0)
+    return tf.ensure_shape(kept, [None, *tensor.shape[1:]])
 
 
 def _as_target(y: Any) -> tf.Tensor:
@@ -227,7 +237,8 @@ def _interleave(samples: tf.Tensor, counterparts: tf.Tensor, count: Any) -> tf.T
     """``a0, b0, a1, b1, ...`` for the first `count` samples, then the other samples."""
     rest = tf.shape(samples)[1:]
     whole = isinstance(count, int) and count == samples.shape[0]
-    pairs = tf.stack([samples[:count], counterparts], axis=1)
+    # Not tf.stack(axis=1), which TensorFlow's graph optimizer breaks for vectors.
+    pairs = tf.concat([samples[:count, tf.newaxis], counterparts[:, tf.newaxis]], axis=1)
     pairs = tf.reshape(pairs, tf.concat([[2 * count], rest], axis=0))
     rows = pairs if whole else tf.concat([pairs, samples[count:]], axis=0)
     return tf.ensure_shape(rows, [None, *samples.shape[1:]])

@@ -39,8 +39,7 @@ class RandomAffine:
         fill_value: the number that ``fill_mode="constant"`` fills with.
         interpolation: ``"bilinear"`` or ``"nearest"``, for `apply`. The losses warp what
             the model returns bilinearly in any case, since that has a useful gradient.
-        seed: whole number; draws then repeat, under XLA too (where TensorFlow makes other ones
-            of the same seed than outside of it). None: taken from Python's
+        seed: whole number; draws then repeat, and are the same under XLA. None: taken from Python's
             random numbers at first use, so `keras.utils.set_random_seed` governs it.
 
     Raises:
@@ -102,7 +101,11 @@ class RandomAffine:
         if seed is None:
             seed = self._next_seed()
         seed = tf.cast(seed, tf.int32)
-        uniform = tf.random.stateless_uniform((batch_size, 6), seed, alg="philox")
+        # Whole numbers, since TensorFlow's floats of one seed are others under XLA.
+        bits = tf.random.stateless_uniform(
+            (batch_size, 6), seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
+        )
+        uniform = tf.cast(tf.bitwise.bitwise_and(bits, 2**24 - 1), tf.float32) * 2.0**-24
         columns = tf.unstack(uniform, num=6, axis=1)
         ranges = (self.translation,) * 2 + (self.rotation, self.zoom) + (self.shear,) * 2
         shift_x, shift_y, angle, zoom, shear_x, shear_y = (
@@ -199,7 +202,7 @@ def carry_over(
     Example:
         >>> import tensorflow as tf, keras_temporal_reg as ktr
         >>> shift = tf.constant([[1.0, 0, 3, 0, 1, 0, 0, 0]])  # three pixels in x
-        >>> ktr.transforms.carry_over(shift, (8, 8), (16, 16))[0, 2].numpy()  # are six there
+        >>> ktr.transforms.carry_over(shift, (8, 8), (16, 16))[0, 2].numpy().item()  # are six there
         6.0
     """
     if all(isinstance(n, int) for n in (*from_size, *to_size)) and [*from_size] == [*to_size]:

@@ -26,8 +26,10 @@ PUBLIC = (
 HOOKS = {
     "build",
     "call",
+    "compile_from_config",
     "compute_metrics",
     "from_config",
+    "get_compile_config",
     "get_config",
     "on_epoch_end",
     "reset_state",
