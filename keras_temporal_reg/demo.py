@@ -31,17 +31,17 @@ METHODS = {
     "transform-invariance": losses.TransformInvarianceLoss,
 }
 DEFAULT_METHOD = "sparse-jacobian"
-DEFAULT_ALPHA = 0.9
-DEFAULT_STEPS = 1200
+DEFAULT_ALPHA = 0.8
+DEFAULT_STEPS = 1500
 FINE_TUNING_SHARE = 3
 
 HEIGHT = 128  # of the frames, in pixels
 PHOTO_HEIGHT = 192
 SIZE_MULTIPLE = 16  # the network halves its input four times
-STILLS = 8  # of the first half of each clip
+STILLS = 16  # of the first half of each clip
 TEST_FRAMES = 50  # of the second half of each clip, at most
 CROP = 64
-BATCH = 16
+BATCH = 8
 
 MEASURES = {
     "temporal_error": "temporal error",
@@ -212,7 +212,7 @@ def unet(channels: int = 16, levels: int = 3) -> keras.Model:
 
 
 def batches(pictures: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tf.data.Dataset:
-    """Random crops of single pictures, half of them mirrored, without end.
+    """Random crops of single pictures, without end.
 
     Args:
         pictures: ``(x, y)`` of each, ``(height, width, channels)`` float32.
@@ -241,9 +241,7 @@ def _crop(
     picture: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
     top, left = (rng.integers(size - CROP + 1) for size in picture[0].shape[:2])
-    step = rng.choice((-1, 1))
-    rows, columns = slice(top, top + CROP), slice(left, left + CROP)
-    return tuple(side[rows, columns][:, ::step] for side in picture)
+    return tuple(side[top : top + CROP, left : left + CROP] for side in picture)
 
 
 def _divide(path: Path) -> Footage:
@@ -255,7 +253,7 @@ def _divide(path: Path) -> Footage:
             f"Received: {len(frames)} frames, scaled to {frames.shape[2]} x {frames.shape[1]}"
         )
     # At least two frames apart from each other, and from the frames to be tested on.
-    chosen = np.linspace(0, half, min(STILLS, half // 2), endpoint=False).astype(int)
+    chosen = np.linspace(0, half - 2, min(STILLS, half // 2)).astype(int)
     # The shot that the stills show: across a cut the picture changes at once, which is no
     # flicker, and nobody can know the colours of the next shot.
     last = min([t for t in video.cuts(frames) if t > half] + [half + TEST_FRAMES, len(frames)])
@@ -277,8 +275,7 @@ def _train(
     model.compile(
         keras.optimizers.Adam(schedule),
         loss,
-        # XLA gains on a GPU and loses on a CPU.
-        jit_compile=bool(tf.config.list_physical_devices("GPU")),
+        jit_compile=True,
     )
     bar = progress.add_task(label, total=steps)
     advance = keras.callbacks.LambdaCallback(

@@ -157,6 +157,7 @@ def originals(tensor: tf.Tensor, pair_fraction: Any = 1.0) -> tf.Tensor:
         if pair_fraction == 1:
             return tensor[::2]
     rows = tf.cast(tf.shape(tensor)[0], tf.float32)
+    pair_fraction = tf.cast(pair_fraction, tf.float32)
     # B + k rows with k = ceil(fraction B): B is the rows over 1 + fraction, rounded down.
     batch = tf.cast(tf.floor(rows / (1.0 + pair_fraction) + 1e-4), tf.int32)
     paired = 2 * (tf.shape(tensor)[0] - batch)
@@ -259,7 +260,8 @@ def _pack(batch: Any, count: Any, motion: tf.Tensor, paired_y: tf.Tensor) -> tf.
     difference = motion - tf.constant([transforms.IDENTITY], tf.float32)
     counterpart = tf.concat([head, difference], axis=1)
     numbers = _interleave(sample, counterpart, count)
-    bits = tf.bitwise.bitwise_and(tf.bitcast(numbers, tf.int32), tf.constant(-65536, tf.int32))
+    rounded = tf.bitcast(numbers, tf.int32) + 0x8000
+    bits = tf.bitwise.bitwise_and(rounded, tf.constant(-0x10000, tf.int32))
     leading = tf.bitcast(bits, tf.float32)
     slots = tf.concat([leading, numbers - leading], axis=1)
     height, width = image.spatial_shape(paired_y)
