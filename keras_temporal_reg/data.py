@@ -50,22 +50,31 @@ def pair_with_transformed(
         (TensorShape([4, 16, 16, 1]), TensorShape([4, 16, 16, 2]))
     """
     _check(dataset)
-    seeds = tf.data.Dataset.random(
-        transforms.chosen_seed(transform), rerandomize_each_iteration=True
-    ).batch(2, drop_remainder=True)
+    seeds = seed_pairs(transforms.chosen_seed(transform))
 
     def pair(element: tuple[Any, ...], seed: tf.Tensor) -> tuple[Any, ...]:
         paired = pairing.pair(
             *element,
             transform=transform,
-            # Draws are whole numbers below 2**32; seeds take half of those.
-            seed=tf.bitwise.right_shift(seed, tf.constant(1, tf.int64)),
+            seed=seed,
             perturbation=perturbation,
             make_input=make_input,
         )
         return paired[: len(element)]
 
-    return tf.data.Dataset.zip((dataset, seeds)).map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+    # Layers that keep a random state would race for it, and draw the same twice.
+    stateless = perturbation is None and make_input is None
+    parallel = tf.data.AUTOTUNE if stateless else None
+    return tf.data.Dataset.zip((dataset, seeds)).map(pair, num_parallel_calls=parallel)
+
+
+def seed_pairs(seed: int) -> tf.data.Dataset:
+    """Seeds for stateless random numbers, ``(2,)`` int64 each: other ones in each epoch."""
+    numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+    # They are whole numbers below 2**32; seeds take half of those.
+    return numbers.map(lambda n: tf.bitwise.right_shift(n, tf.constant(1, tf.int64))).batch(
+        2, drop_remainder=True
+    )
 
 
 def _check(dataset: Any) -> None:

@@ -13,7 +13,7 @@ import importlib.util
 import json
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import checks, figures, files, losses, metrics, video
+from keras_temporal_reg.data import seed_pairs
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.tasks import Task, colorization
 from keras_temporal_reg.transforms import RandomAffine
@@ -219,29 +220,30 @@ def batches(pictures: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tf.
         seed: fixes the sequence of batches.
 
     Raises:
-        ValueError: if the first batch holds NaN or inf.
+        ValueError: if x or y of a picture holds NaN or inf.
     """
+    for name, side in zip("xy", zip(*pictures)):
+        if not all(np.isfinite(picture).all() for picture in side):
+            raise ValueError(f"{name} of all pictures must be finite. Received: NaN or inf")
+    # One array of padded pictures: a Python generator in its place slows all of TensorFlow 2.21
+    # down, which has memory go back to the system after every step once there is one.
+    whole = [np.concatenate(picture, axis=-1) for picture in pictures]
+    sizes = np.array([picture.shape for picture in whole], np.int32)
+    atlas = np.zeros((len(whole), *sizes.max(axis=0)), np.float32)
+    for page, picture in zip(atlas, whole):
+        page[: picture.shape[0], : picture.shape[1]] = picture
+    x_channels = pictures[0][0].shape[-1]
 
-    def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        rng = np.random.default_rng(seed)
-        while True:
-            crops = [_crop(pictures[i], rng) for i in rng.integers(len(pictures), size=BATCH)]
-            yield tuple(np.stack(side) for side in zip(*crops))
+    def crop(draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        number = tf.random.stateless_uniform((), draw, 0, len(whole), tf.int32)
+        height, width = tf.unstack(tf.constant(sizes[:, :2])[number])
+        picture = tf.constant(atlas)[number, :height, :width]
+        size = (CROP, CROP, atlas.shape[-1])
+        piece = tf.image.stateless_random_crop(picture, size, seed=draw)
+        return piece[..., :x_channels], piece[..., x_channels:]
 
-    for name, tensor in zip("xy", next(generate())):
-        if not np.isfinite(tensor).all():
-            raise ValueError(f"{name} of the first batch must be finite. Received: NaN or inf")
-    spec = tuple(
-        tf.TensorSpec((BATCH, CROP, CROP, side.shape[-1]), tf.float32) for side in pictures[0]
-    )
-    return tf.data.Dataset.from_generator(generate, output_signature=spec).prefetch(4)
-
-
-def _crop(
-    picture: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
-) -> tuple[np.ndarray, ...]:
-    top, left = (rng.integers(size - CROP + 1) for size in picture[0].shape[:2])
-    return tuple(side[top : top + CROP, left : left + CROP] for side in picture)
+    draws = seed_pairs(seed).map(crop, num_parallel_calls=tf.data.AUTOTUNE)
+    return draws.batch(BATCH, drop_remainder=True).prefetch(4)
 
 
 def _divide(path: Path) -> Footage:

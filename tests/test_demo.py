@@ -32,13 +32,13 @@ def test_the_same_seed_gives_the_same_batches():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_broken_numbers_in_the_first_batch_are_refused(value):
-    with pytest.raises(ValueError, match="x of the first batch must be finite"):
+def test_broken_numbers_are_refused_before_training(value):
+    with pytest.raises(ValueError, match="x of all pictures must be finite"):
         demo.batches(_pictures(value), seed=0)
 
 
 def test_stills_and_test_frames_come_from_two_halves_and_are_no_neighbours(monkeypatch):
-    numbers = np.zeros((40, 64, 64, 3), np.uint8) + np.arange(40, dtype=np.uint8).reshape(
+    numbers = np.zeros((80, 64, 64, 3), np.uint8) + np.arange(80, dtype=np.uint8).reshape(
         -1, 1, 1, 1
     )
     monkeypatch.setattr(video, "read", lambda *a, **k: video.Clip(numbers, Fraction(25)))
@@ -46,8 +46,8 @@ def test_stills_and_test_frames_come_from_two_halves_and_are_no_neighbours(monke
     seen = sorted(int(s[0, 0, 0]) for s in footage.stills)
     assert len(seen) == demo.STILLS
     assert min(np.diff(seen)) >= 2
-    assert max(seen) < 19 and footage.first_test_frame == 20
-    assert [int(f[0, 0, 0]) for f in footage.test] == list(range(20, 40))
+    assert max(seen) < 39 and footage.first_test_frame == 40
+    assert [int(f[0, 0, 0]) for f in footage.test] == list(range(40, 80))
 
 
 def test_test_frames_end_at_a_cut(monkeypatch):
