@@ -6,7 +6,7 @@ OUTPUT ?= demo-output
 .PHONY: demo test test-addons test-legacy lint format setup setup-addons clean
 
 demo: setup
-	.venv/bin/ktr demo --output $(OUTPUT)
+	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/ktr demo --output $(OUTPUT)
 
 test: setup
 	.venv/bin/python -m pytest

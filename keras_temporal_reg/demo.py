@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -283,7 +284,7 @@ def _train(
     advance = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: progress.advance(bar)
     )
-    model.fit(dataset, steps_per_epoch=steps, verbose=0, callbacks=[advance])
+    model.fit(dataset, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[advance])
 
 
 def _predict(network: keras.Model, x: np.ndarray) -> np.ndarray:
@@ -377,7 +378,8 @@ def _console() -> Any:
         from rich.console import Console
     except ImportError as error:
         raise ImportError("the demo needs pip install keras-temporal-reg[demo]") from error
-    return Console(highlight=False)
+    # A table squeezed into the 80 columns that a pipe claims to have cannot be read.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def _progress(console: Any) -> Any:
