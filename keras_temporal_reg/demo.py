@@ -9,6 +9,7 @@ which nobody trained on. After Eilertsen, Mantiuk and Unger, CVPR 2019, section 
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import platform
@@ -144,7 +145,8 @@ def run(
     summary["versions"] = {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
-        "keras": getattr(keras, "__version__", None) or keras.version(),
+        # Its own attribute for that is another one on each stack.
+        "keras": importlib.metadata.version(keras.Model.__module__.split(".")[0]),
     }
     rows = []
     for f in footage:
