@@ -280,7 +280,8 @@ def _train(
     model.compile(
         keras.optimizers.Adam(schedule),
         loss,
-        jit_compile=True,
+        # TensorFlow 2.15, with Keras 2, has no XLA kernel for the gradient of UpSampling2D.
+        jit_compile=hasattr(keras, "ops"),
     )
     bar = progress.add_task(label, total=steps)
     advance = keras.callbacks.LambdaCallback(
