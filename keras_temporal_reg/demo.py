@@ -4,7 +4,7 @@ Film restorers have a few coloured stills of the footage. A small U-Net learns Y
 single stills of the first half of each clip and from photographs; it is then fine-tuned twice
 from the same weights, on the same batches: with the reconstruction loss alone and with the
 regularizer. Both are measured on neighbouring frames of the second half, up to the next cut,
-which nobody trained on. After Eilertsen, Mantiuk and Unger, CVPR 2019, section 4.
+which nobody trained on. After Eilertsen, Mantiuk and Unger, CVPR 2019 (section III of its poster).
 """
 
 from __future__ import annotations

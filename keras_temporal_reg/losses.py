@@ -1,9 +1,9 @@
 """The two regularized losses, as ordinary Keras losses.
 
 Both are ``L = (1 - alpha) * L_vis + alpha * L_reg`` (Eilertsen, Mantiuk and Unger,
-"Single-frame Regularization for Temporally Stable CNNs", CVPR 2019, section 3) and differ in
-what `L_reg` compares. They take a target that `pairing.pair` made; given a plain one, as in
-validation, they are `L_vis`.
+"Single-frame Regularization for Temporally Stable CNNs", CVPR 2019; section II of its poster) and
+differ in what `L_reg` compares. They take a target that `pairing.pair` made; given a plain one, as
+in validation, they are `L_vis`.
 """
 
 from __future__ import annotations
