@@ -15,15 +15,13 @@ Conventions, used everywhere in this package:
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, NamedTuple
+import platform
+from typing import Any, Callable
 
 import tensorflow as tf
 
-# Private, because TensorFlow has no public way to ask "is this being traced for XLA?", and
-# its own projective-transform op has no XLA kernel.
-from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
-
-from keras_temporal_reg import checks
+from keras_temporal_reg import checks, warp
+from keras_temporal_reg.warp import spatial_shape as spatial_shape
 
 INTERPOLATIONS = ("nearest", "bilinear")
 FILL_MODES = ("constant", "reflect", "wrap", "nearest")
@@ -152,15 +150,15 @@ def displace(images: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
         ``(batch, height, width, channels)``, the dtype of `images`.
     """
     height, width = spatial_shape(images)
-    rows, columns = _grid(height, width)
-    points = _Points(columns + flow[..., 0], rows + flow[..., 1], None)
-    return _gather(images, points, "bilinear", "nearest", 0.0)
+    rows, columns = warp.grid(height, width)
+    points = warp.Points(columns + flow[..., 0], rows + flow[..., 1], None)
+    return warp.sample(images, points, "bilinear", "nearest", 0.0)
 
 
 def displacement_inside(flow: tf.Tensor) -> tf.Tensor:
     """Where `displace` looks inside of the frame: ``(batch, height, width)`` float32, 0 or 1."""
     height, width = spatial_shape(flow)
-    rows, columns = _grid(height, width)
+    rows, columns = warp.grid(height, width)
     return _inside(columns + flow[..., 0], rows + flow[..., 1], height, width, 0)
 
 
@@ -174,43 +172,14 @@ def inside(transforms: tf.Tensor, height: Any, width: Any, border: int = 0) -> t
         border: pixels along the edge of the frame that do not count either, neither where
             they are shown nor where they come from.
     """
-    points = _source_points(transforms, (height, width))
+    points = warp.source_points(transforms, (height, width))
     mask = _inside(points.x, points.y, height, width, border)
     if points.finite is not None:
         mask *= tf.cast(points.finite, tf.float32)
     if border:
-        rows, columns = _grid(height, width)
+        rows, columns = warp.grid(height, width)
         mask *= _inside(columns, rows, height, width, border)
     return mask
-
-
-def spatial_shape(images: tf.Tensor) -> tuple[Any, Any]:
-    """Height and width of NHWC images: ints where known, else scalar tensors."""
-    dynamic = None
-    sizes = []
-    for axis in (1, 2):
-        size = images.shape[axis]
-        if size is None:
-            dynamic = tf.shape(images) if dynamic is None else dynamic
-            size = dynamic[axis]
-        sizes.append(size)
-    return sizes[0], sizes[1]
-
-
-class _Points(NamedTuple):
-    """Where each output pixel looks: x and y ``(batch, height, width)``; finite where k != 0."""
-
-    x: tf.Tensor
-    y: tf.Tensor
-    finite: tf.Tensor | None
-
-
-class _Tap(NamedTuple):
-    """One of the input pixels along one axis that make up an output pixel."""
-
-    index: tf.Tensor  # int32, always a pixel that exists
-    weight: tf.Tensor | None  # float; None stands for 1
-    exists: tf.Tensor | None  # bool; None where no pixel can lie outside
 
 
 def _as_transforms(transforms: Any, images: tf.Tensor) -> tf.Tensor:
@@ -238,32 +207,55 @@ def _warp(
     output_shape: Any,
     fill_value: Any,
 ) -> tf.Tensor:
-    forward = _forward_function()
+    image_size = spatial_shape(images)
+    forward = _forward_function(images, output_shape)
     if not images.dtype.is_floating:
         return forward(images, transforms, interpolation, fill_mode, output_shape, fill_value)
 
     @tf.custom_gradient
-    def warp(images: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+    def warp_with_gradient(images: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            points = _source_points(transforms, output_shape)
-            return _scatter(upstream, tf.shape(images), points, interpolation, fill_mode)
+            adjoint = _adjoint_function(upstream, image_size)
+            return adjoint(upstream, transforms, image_size, interpolation, fill_mode)
 
         warped = forward(images, transforms, interpolation, fill_mode, output_shape, fill_value)
         return warped, gradient
 
-    return warp(images)
+    return warp_with_gradient(images)
 
 
-def _forward_function() -> Callable[..., tf.Tensor]:
-    compiled = not tf.executing_eagerly() and GraphOrParentsInXlaContext(
-        tf.compat.v1.get_default_graph()
+def _forward_function(images: tf.Tensor, output_shape: Any) -> Callable[..., tf.Tensor]:
+    if warp.in_xla():
+        if _backend in ("op", "tfa"):
+            _log_fallback(_backend)
+        return _forward_plain
+    if _backend == "tfa":
+        return _forward_tfa
+    # Eager calls see one size after the other, and would wait for the compiler at each.
+    compiles = not tf.executing_eagerly() and _can_compile(
+        images, *spatial_shape(images), *output_shape
     )
-    if _backend == "xla" or (_backend == "auto" and compiled):
-        return _forward_gather
-    if compiled:
-        _log_fallback(_backend)
-        return _forward_gather
-    return _forward_tfa if _backend == "tfa" else _forward_op
+    if _backend == "xla":
+        return _forward_compiled if compiles else _forward_plain
+    # TensorFlow's op has a fast kernel for GPUs, but a slow one for CPUs.
+    if _backend == "auto" and compiles and not tf.config.list_physical_devices("GPU"):
+        return _forward_compiled
+    return _forward_op
+
+
+def _adjoint_function(upstream: tf.Tensor, image_size: Any) -> Callable[..., tf.Tensor]:
+    if warp.in_xla() or not _can_compile(upstream, *image_size, *spatial_shape(upstream)):
+        return warp.adjoint
+    small = (upstream.shape.num_elements() or _PIXELS_WORTH_COMPILING) < _PIXELS_WORTH_COMPILING
+    return warp.adjoint if small and tf.executing_eagerly() else _compiled_adjoint
+
+
+def _can_compile(images: tf.Tensor, *sizes: Any) -> bool:
+    """Whether a part of a function that is not compiled may be, once and not at every call."""
+    known = all(isinstance(size, int) for size in sizes) and images.shape[3] is not None
+    # TensorFlow has no XLA for Apple's GPUs.
+    metal = platform.system() == "Darwin" and tf.config.list_physical_devices("GPU")
+    return known and not metal
 
 
 _fallbacks_logged: set[str] = set()
@@ -278,7 +270,7 @@ def _log_fallback(backend: str) -> None:
         )
 
 
-def _forward_gather(
+def _forward_plain(
     images: tf.Tensor,
     transforms: tf.Tensor,
     interpolation: str,
@@ -286,8 +278,17 @@ def _forward_gather(
     output_shape: Any,
     fill_value: Any,
 ) -> tf.Tensor:
-    points = _source_points(transforms, output_shape)
-    return _gather(images, points, interpolation, fill_mode, fill_value)
+    def warped(affine: bool) -> tf.Tensor:
+        points = warp.source_points(transforms, output_shape, affine)
+        return warp.sample(images, points, interpolation, fill_mode, fill_value)
+
+    return tf.cond(warp.is_affine(transforms), lambda: warped(True), lambda: warped(False))
+
+
+# Of their own, for use in functions that are not compiled.
+_forward_compiled = tf.function(_forward_plain, jit_compile=True, autograph=False)
+_compiled_adjoint = tf.function(warp.adjoint, jit_compile=True, autograph=False)
+_PIXELS_WORTH_COMPILING = 2**16  # in an eager call; fewer are done before the compiler is
 
 
 def _forward_op(
@@ -342,26 +343,6 @@ def _forward_tfa(
     return tf.cast(warped, images.dtype)
 
 
-def _grid(height: Any, width: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    rows = tf.cast(tf.range(height), tf.float32)[tf.newaxis, :, tf.newaxis]
-    columns = tf.cast(tf.range(width), tf.float32)[tf.newaxis, tf.newaxis, :]
-    return rows, columns
-
-
-def _source_points(transforms: tf.Tensor, output_shape: Any) -> _Points:
-    rows, columns = _grid(*output_shape)
-    a0, a1, a2, b0, b1, b2, c0, c1 = (
-        t[:, tf.newaxis, tf.newaxis] for t in tf.unstack(transforms, num=8, axis=1)
-    )
-    depth = c0 * columns + c1 * rows + 1.0
-    finite = tf.not_equal(depth, 0.0)
-    depth = tf.where(finite, depth, 1.0)
-    # The op's own order of operations, so that both round alike.
-    x = (a0 * columns + a1 * rows + a2) / depth
-    y = (b0 * columns + b1 * rows + b2) / depth
-    return _Points(x, y, finite)
-
-
 def _inside(x: tf.Tensor, y: tf.Tensor, height: Any, width: Any, border: int) -> tf.Tensor:
     def within(point: tf.Tensor, size: Any) -> tf.Tensor:
         slack = 1e-3  # pixels; float32 rounding must not drop the edge under the identity
@@ -369,127 +350,3 @@ def _inside(x: tf.Tensor, y: tf.Tensor, height: Any, width: Any, border: int) ->
         return (point >= border - slack) & (point <= last - border + slack)
 
     return tf.cast(within(x, width) & within(y, height), tf.float32)
-
-
-def _reflect(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    period = 2.0 * size
-    below = x + period * tf.floor(-x / period)
-    below = tf.where(below < -size, below + period, -below - 1.0)
-    above = x - period * tf.floor(x / period)
-    above = tf.where(above >= size, period - above - 1.0, above)
-    return tf.where(x < 0.0, below, tf.where(x > size - 1.0, above, x))
-
-
-def _wrap(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    gap = tf.maximum(size - 1.0, 1.0)
-    below = x + size * (tf.floor(-x / gap) + 1.0)
-    above = x - size * tf.floor(x / gap)
-    return tf.where(x < 0.0, below, tf.where(x > size - 1.0, above, x))
-
-
-def _round(x: tf.Tensor) -> tf.Tensor:
-    """Halves away from zero, as C's round(); tf.round would send them to the even neighbour."""
-    floor = tf.floor(x)
-    fraction = x - floor
-    up = (fraction > 0.5) | ((fraction == 0.5) & (x > 0.0))
-    return tf.where(up, floor + 1.0, floor)
-
-
-def _taps(x: tf.Tensor, size: Any, interpolation: str, fill_mode: str) -> list[_Tap]:
-    """The pixels along one axis, and their weights, that interpolation at `x` reads."""
-    size = tf.cast(size, tf.float32)
-    last = size - 1.0
-    if fill_mode == "reflect":
-        x = _reflect(x, size)
-    elif fill_mode == "wrap":
-        x = _wrap(x, size)
-    if fill_mode != "constant":
-        x = tf.clip_by_value(x, 0.0, last)
-
-    def tap(pixel: tf.Tensor, weight: tf.Tensor | None) -> _Tap:
-        exists = (pixel >= 0.0) & (pixel <= last) if fill_mode == "constant" else None
-        return _Tap(tf.cast(tf.clip_by_value(pixel, 0.0, last), tf.int32), weight, exists)
-
-    if interpolation == "nearest":
-        return [tap(_round(x), None)]
-    low = tf.floor(x)
-    high = low + 1.0
-    return [tap(low, high - x), tap(high, x - low)]
-
-
-def _and(a: tf.Tensor | None, b: tf.Tensor | None) -> tf.Tensor | None:
-    return b if a is None else a if b is None else a & b
-
-
-def _compute_dtype(dtype: tf.DType) -> tf.DType:
-    return tf.float64 if dtype == tf.float64 else tf.float32
-
-
-def _gather(
-    images: tf.Tensor, points: _Points, interpolation: str, fill_mode: str, fill_value: Any
-) -> tf.Tensor:
-    height, width = spatial_shape(images)
-    batch, channels = tf.shape(images)[0], tf.shape(images)[3]
-    dtype = images.dtype if interpolation == "nearest" else _compute_dtype(images.dtype)
-    fill = tf.cast(tf.cast(fill_value, images.dtype), dtype)
-    pixels = tf.reshape(images, (batch, height * width, channels))
-    shape = tf.shape(points.x)
-    out_shape = (batch, shape[1], shape[2], channels)
-
-    def read(row: _Tap, column: _Tap) -> tf.Tensor:
-        index = tf.broadcast_to(row.index * width + column.index, out_shape[:3])
-        index = tf.reshape(index, (batch, shape[1] * shape[2]))
-        value = tf.reshape(tf.gather(pixels, index, batch_dims=1), out_shape)
-        exists = _and(row.exists, column.exists)
-        value = tf.cast(value, dtype)
-        return value if exists is None else tf.where(exists[..., tf.newaxis], value, fill)
-
-    def blend(taps: list[_Tap], values: list[tf.Tensor]) -> tf.Tensor:
-        if len(taps) == 1:
-            return values[0]
-        (a, b), (u, v) = taps, values
-        weight_a, weight_b = (tf.cast(t.weight, dtype)[..., tf.newaxis] for t in (a, b))
-        return weight_a * u + weight_b * v
-
-    rows = _taps(points.y, height, interpolation, fill_mode)
-    columns = _taps(points.x, width, interpolation, fill_mode)
-    warped = blend(rows, [blend(columns, [read(r, c) for c in columns]) for r in rows])
-    if points.finite is not None:
-        warped = tf.where(points.finite[..., tf.newaxis], warped, fill)
-    warped = tf.cast(warped, images.dtype)
-    return tf.ensure_shape(
-        warped, (images.shape[0], points.x.shape[1], points.x.shape[2], images.shape[3])
-    )
-
-
-def _scatter(
-    upstream: tf.Tensor,
-    image_shape: tf.Tensor,
-    points: _Points,
-    interpolation: str,
-    fill_mode: str,
-) -> tf.Tensor:
-    """The adjoint of `_gather`: what each output pixel holds goes back to where it was read."""
-    batch, height, width, channels = tf.unstack(image_shape, num=4)
-    dtype = _compute_dtype(upstream.dtype)
-    values = tf.cast(upstream, dtype)
-    if points.finite is not None:
-        values = tf.where(points.finite[..., tf.newaxis], values, 0.0)
-    first_pixel = tf.range(batch)[:, tf.newaxis, tf.newaxis] * (height * width)
-    gradient = tf.zeros((batch * height * width, channels), dtype)
-    for row in _taps(points.y, height, interpolation, fill_mode):
-        for column in _taps(points.x, width, interpolation, fill_mode):
-            share = values
-            for weight in (row.weight, column.weight):
-                if weight is not None:
-                    share = tf.cast(weight, dtype)[..., tf.newaxis] * share
-            exists = _and(row.exists, column.exists)
-            if exists is not None:
-                share = tf.where(exists[..., tf.newaxis], share, tf.zeros((), dtype))
-            index = first_pixel + row.index * width + column.index
-            gradient += tf.math.unsorted_segment_sum(
-                tf.reshape(share, (-1, channels)),
-                tf.reshape(index, (-1,)),
-                batch * height * width,
-            )
-    return tf.cast(tf.reshape(gradient, image_shape), upstream.dtype)
