@@ -15,12 +15,11 @@ Conventions, used everywhere in this package:
 from __future__ import annotations
 
 import logging
-import platform
 from typing import Any, Callable
 
 import tensorflow as tf
 
-from keras_temporal_reg import checks, warp
+from keras_temporal_reg import checks, warp, xla
 from keras_temporal_reg.warp import spatial_shape as spatial_shape
 
 INTERPOLATIONS = ("nearest", "bilinear")
@@ -208,14 +207,14 @@ def _warp(
     fill_value: Any,
 ) -> tf.Tensor:
     image_size = spatial_shape(images)
-    forward = _forward_function(images, output_shape)
+    forward = _forward_function(images)
     if not images.dtype.is_floating:
         return forward(images, transforms, interpolation, fill_mode, output_shape, fill_value)
 
     @tf.custom_gradient
     def warp_with_gradient(images: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            adjoint = _adjoint_function(upstream, image_size)
+            adjoint = _compiled_adjoint if xla.pays(images, upstream) else warp.adjoint
             return adjoint(upstream, transforms, image_size, interpolation, fill_mode)
 
         warped = forward(images, transforms, interpolation, fill_mode, output_shape, fill_value)
@@ -224,38 +223,27 @@ def _warp(
     return warp_with_gradient(images)
 
 
-def _forward_function(images: tf.Tensor, output_shape: Any) -> Callable[..., tf.Tensor]:
-    if warp.in_xla():
+def _forward_function(images: tf.Tensor) -> Callable[..., tf.Tensor]:
+    if xla.is_tracing():
         if _backend in ("op", "tfa"):
             _log_fallback(_backend)
         return _forward_plain
     if _backend == "tfa":
         return _forward_tfa
-    # Eager calls see one size after the other, and would wait for the compiler at each.
-    compiles = not tf.executing_eagerly() and _can_compile(
-        images, *spatial_shape(images), *output_shape
-    )
-    if _backend == "xla":
-        return _forward_compiled if compiles else _forward_plain
-    # TensorFlow's op has a fast kernel for GPUs, but a slow one for CPUs.
-    if _backend == "auto" and compiles and not tf.config.list_physical_devices("GPU"):
+    if compiles_here(images):
         return _forward_compiled
-    return _forward_op
+    return _forward_plain if _backend == "xla" else _forward_op
 
 
-def _adjoint_function(upstream: tf.Tensor, image_size: Any) -> Callable[..., tf.Tensor]:
-    if warp.in_xla() or not _can_compile(upstream, *image_size, *spatial_shape(upstream)):
-        return warp.adjoint
-    small = (upstream.shape.num_elements() or _PIXELS_WORTH_COMPILING) < _PIXELS_WORTH_COMPILING
-    return warp.adjoint if small and tf.executing_eagerly() else _compiled_adjoint
+def compiles_here(*images: tf.Tensor) -> bool:
+    """Whether `transform` becomes an XLA program of its own where it is now called.
 
-
-def _can_compile(images: tf.Tensor, *sizes: Any) -> bool:
-    """Whether a part of a function that is not compiled may be, once and not at every call."""
-    known = all(isinstance(size, int) for size in sizes) and images.shape[3] is not None
-    # TensorFlow has no XLA for Apple's GPUs.
-    metal = platform.system() == "Darwin" and tf.config.list_physical_devices("GPU")
-    return known and not metal
+    Not in eager calls, which have no gradient to speed up; nor where TensorFlow's op has its
+    fast kernel for GPUs.
+    """
+    if _backend not in ("auto", "xla") or tf.executing_eagerly() or not xla.pays(*images):
+        return False
+    return _backend == "xla" or not tf.config.list_physical_devices("GPU")
 
 
 _fallbacks_logged: set[str] = set()
@@ -286,9 +274,8 @@ def _forward_plain(
 
 
 # Of their own, for use in functions that are not compiled.
-_forward_compiled = tf.function(_forward_plain, jit_compile=True, autograph=False)
-_compiled_adjoint = tf.function(warp.adjoint, jit_compile=True, autograph=False)
-_PIXELS_WORTH_COMPILING = 2**16  # in an eager call; fewer are done before the compiler is
+_forward_compiled = xla.compiled(_forward_plain)
+_compiled_adjoint = xla.compiled(warp.adjoint)
 
 
 def _forward_op(

@@ -8,12 +8,13 @@ in validation, they are `L_vis`.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Callable, Union
 
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import checks, image, pairing
+from keras_temporal_reg import checks, image, pairing, xla
 
 Distance = Union[str, keras.losses.Loss, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]]
 
@@ -82,6 +83,8 @@ class _RegularizedLoss(keras.losses.Loss):
         self.distance = distance
         self._reconstruction_map = _as_map("reconstruction", reconstruction)
         self._distance_map = _as_map("distance", distance)
+        self._fuses = _is_kerass_own(reconstruction) and _is_kerass_own(distance)
+        self._fused_paired = xla.fused(self._paired)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tf.Tensor:
         if sample_weight is not None:
@@ -107,11 +110,16 @@ class _RegularizedLoss(keras.losses.Loss):
         return _if_paired(
             y_true,
             y_pred,
-            lambda: self._paired(pairing.unpack(y_true), y_pred),
+            lambda: (
+                self._fused_paired(y_true, y_pred)
+                if self._fuses and xla.pays(y_true, y_pred)
+                else self._paired(y_true, y_pred)
+            ),
             lambda: self._reconstruction_map(_plain(y_true, y_pred), y_pred),
         )
 
-    def _paired(self, rows: pairing.Rows, y_pred: tf.Tensor) -> tf.Tensor:
+    def _paired(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        rows = pairing.unpack(y_true)
         reconstruction = self._reconstruction_map(rows.y, y_pred)
         # Where only a part of the batch has counterparts, some of these pairs are none; their
         # rows have no share in the regularizer, by the roles below.
@@ -331,6 +339,14 @@ def _as_map(name: str, value: Distance) -> Callable[[tf.Tensor, tf.Tensor], tf.T
         return tf.broadcast_to(values, tf.shape(y_pred)[:3])
 
     return as_map
+
+
+def _is_kerass_own(value: Distance) -> bool:
+    """Whether it surely compiles, and gains by it: SSIM's convolutions are slow under XLA."""
+    if isinstance(value, str):
+        return value != "ssim"
+    owner = value if inspect.isfunction(value) else type(value)
+    return owner.__module__.split(".")[0] == keras.Model.__module__.split(".")[0]
 
 
 def _keras_loss(name: str, value: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple
 
 import tensorflow as tf
 
-from keras_temporal_reg import checks, image, transforms
+from keras_temporal_reg import checks, image, transforms, xla
 
 ImageFunction = Callable[[tf.Tensor], tf.Tensor]
 
@@ -74,44 +74,20 @@ def pair(
     y = _as_target(y)
     x = tf.nest.map_structure(tf.convert_to_tensor, x)
     first_image = _first_image(x)
-    x_size, y_size = image.spatial_shape(first_image), image.spatial_shape(y)
-    _check_sizes(x_size, y_size)
-    batch = size(y, 0)
-    count = _counterparts(batch, pair_fraction)
+    _check_sizes(image.spatial_shape(first_image), image.spatial_shape(y))
+    if sample_weight is not None:
+        sample_weight = tf.convert_to_tensor(sample_weight)
 
-    def head(tensor: tf.Tensor) -> tf.Tensor:
-        return tensor[:count]
+    def pair_all(x: Any, y: tf.Tensor, sample_weight: Any, seed: Any) -> tuple[Any, tf.Tensor, Any]:
+        return _pair(x, y, sample_weight, transform, seed, perturbation, make_input, pair_fraction)
 
-    if transform is None:
-        x_motion = transforms.identity(count)
-    else:
-        x_motion = transform.sample(count, *x_size, seed=seed)
-
-    def motion_for(images: tf.Tensor) -> tf.Tensor:
-        return transforms.carry_over(x_motion, x_size, image.spatial_shape(images))
-
-    def moved(images: tf.Tensor) -> tf.Tensor:
-        return images if transform is None else transform.apply(images, motion_for(images))
-
-    moved_y = moved(head(y))
-    if make_input is None:
-        moved_x = tf.nest.map_structure(lambda t: moved(head(t)) if _is_image(t) else head(t), x)
-    else:
-        moved_x = make_input(moved_y)
-        tf.nest.assert_same_structure(x, moved_x)
-    if perturbation is not None:
-        moved_x = tf.nest.map_structure(
-            lambda t: tf.cast(_call(perturbation, t), t.dtype) if _is_image(t) else t, moved_x
-        )
-    moved_x = tf.nest.map_structure(_like, moved_x, x)
-    paired_x = tf.nest.map_structure(lambda a, b: _interleave(a, b, count), x, moved_x)
-    paired_y = _interleave(y, moved_y, count)
-    notes = _pack(batch, count, motion_for(y), paired_y)
-    paired_y = tf.concat([paired_y, tf.cast(notes, paired_y.dtype)], axis=-1)
-    if sample_weight is None:
-        return paired_x, paired_y, None
-    sample_weight = tf.convert_to_tensor(sample_weight)
-    return paired_x, paired_y, _pair_weight(sample_weight, count, y_size, moved)
+    # What a user gives may not compile, or keep a state.
+    own = perturbation is None and make_input is None
+    own = own and (transform is None or type(transform) is transforms.RandomAffine)
+    numbers = all(t.dtype.is_floating or t.dtype.is_integer for t in tf.nest.flatten(x))
+    if own and numbers and image.compiles_here(y, first_image):
+        pair_all = xla.compiled(pair_all)
+    return pair_all(x, y, sample_weight, seed)
 
 
 def extra_channels(y_true: tf.Tensor, y_pred: tf.Tensor) -> Any:
@@ -163,6 +139,54 @@ def originals(tensor: tf.Tensor, pair_fraction: Any = 1.0) -> tf.Tensor:
     paired = 2 * (tf.shape(tensor)[0] - batch)
     kept = tf.concat([tensor[:paired:2], tensor[paired:]], axis=0)
     return tf.ensure_shape(kept, [None, *tensor.shape[1:]])
+
+
+def _pair(
+    x: Any,
+    y: tf.Tensor,
+    sample_weight: Any,
+    transform: Any,
+    seed: Any,
+    perturbation: ImageFunction | None,
+    make_input: ImageFunction | None,
+    pair_fraction: float,
+) -> tuple[Any, tf.Tensor, Any]:
+    x_size, y_size = image.spatial_shape(_first_image(x)), image.spatial_shape(y)
+    batch = size(y, 0)
+    count = _counterparts(batch, pair_fraction)
+
+    def head(tensor: tf.Tensor) -> tf.Tensor:
+        return tensor[:count]
+
+    if transform is None:
+        x_motion = transforms.identity(count)
+    else:
+        x_motion = transform.sample(count, *x_size, seed=seed)
+
+    def motion_for(images: tf.Tensor) -> tf.Tensor:
+        return transforms.carry_over(x_motion, x_size, image.spatial_shape(images))
+
+    def moved(images: tf.Tensor) -> tf.Tensor:
+        return images if transform is None else transform.apply(images, motion_for(images))
+
+    moved_y = moved(head(y))
+    if make_input is None:
+        moved_x = tf.nest.map_structure(lambda t: moved(head(t)) if _is_image(t) else head(t), x)
+    else:
+        moved_x = make_input(moved_y)
+        tf.nest.assert_same_structure(x, moved_x)
+    if perturbation is not None:
+        moved_x = tf.nest.map_structure(
+            lambda t: tf.cast(_call(perturbation, t), t.dtype) if _is_image(t) else t, moved_x
+        )
+    moved_x = tf.nest.map_structure(_like, moved_x, x)
+    paired_x = tf.nest.map_structure(lambda a, b: _interleave(a, b, count), x, moved_x)
+    paired_y = _interleave(y, moved_y, count)
+    notes = _pack(batch, count, motion_for(y), paired_y)
+    paired_y = tf.concat([paired_y, tf.cast(notes, paired_y.dtype)], axis=-1)
+    if sample_weight is None:
+        return paired_x, paired_y, None
+    return paired_x, paired_y, _pair_weight(sample_weight, count, y_size, moved)
 
 
 def _as_target(y: Any) -> tf.Tensor:

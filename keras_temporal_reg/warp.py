@@ -11,9 +11,7 @@ from typing import Any, Callable, NamedTuple
 
 import tensorflow as tf
 
-# Private, because TensorFlow has no public way to ask "is this being traced for XLA?", and
-# its own projective-transform op has no XLA kernel.
-from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+from keras_temporal_reg import xla
 
 
 class Points(NamedTuple):
@@ -204,7 +202,7 @@ def _read(pixels: tf.Tensor, index: tf.Tensor, count: int, step: Any = 1) -> tf.
     """
     shape = (*_shape(index), count * tf.shape(pixels)[1])
     together = count > 1 and isinstance(step, int) and step == 1 and pixels.shape[1] is not None
-    gather = _xla_gather() if together and in_xla() else None
+    gather = _xla_gather() if together and xla.is_tracing() else None
     if gather is None:
         places = [tf.reshape(index + i * step, (-1,)) for i in range(count)]
         runs = tf.concat([tf.gather(pixels, place) for place in places], axis=1)
@@ -219,25 +217,18 @@ def _spread(weight: tf.Tensor) -> tf.Tensor:
     return weight[..., tf.newaxis]
 
 
-def in_xla() -> bool:
-    """Whether TensorFlow traces what is now called for XLA."""
-    return not tf.executing_eagerly() and GraphOrParentsInXlaContext(
-        tf.compat.v1.get_default_graph()
-    )
-
-
 @functools.cache
 def _xla_gather() -> Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor] | None:
     """XLA's own gather, which reads runs of rows; None where TensorFlow has moved it."""
     try:
-        from tensorflow.compiler.tf2xla.python import xla
+        from tensorflow.compiler.tf2xla.python import xla as xla_ops
         from tensorflow.compiler.xla import xla_data_pb2
     except ImportError:
         return None
     dimensions = xla_data_pb2.GatherDimensionNumbers(
         offset_dims=[1, 2], start_index_map=[0], index_vector_dim=1
     )
-    return lambda rows, starts, count: xla.gather(
+    return lambda rows, starts, count: xla_ops.gather(
         rows, starts, dimensions, [count, rows.shape[1]], indices_are_sorted=False
     )
 
@@ -254,11 +245,11 @@ def _tent(distance: tf.Tensor) -> tf.Tensor:
 
 def _reflect(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     period = 2.0 * size
-    below = x + period * tf.floor(-x / period)
-    below = tf.where(below < -size, below + period, -below - 1.0)
-    above = x - period * tf.floor(x / period)
-    above = tf.where(above >= size, period - above - 1.0, above)
-    return tf.where(x < 0.0, below, tf.where(x > size - 1.0, above, x))
+    x = tf.where(x < 0.0, -x - 1.0, x)
+    # Times 1 / period, since XLA would write quotients to memory; the edges meet, so that a
+    # rounded floor does no harm.
+    x -= period * tf.floor(x * (1.0 / period))
+    return tf.where(x >= size, period - x - 1.0, x)
 
 
 def _wrap(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -26,7 +26,8 @@ LIBRARY = (
 )
 # From the top of the stack of imports to its bottom; each imports only its own and those before.
 LAYERS = (
-    {"checks", "warp"},
+    {"checks", "xla"},
+    {"warp"},
     {"image"},
     {"transforms"},
     {"pairing"},

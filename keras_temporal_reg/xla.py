@@ -1,0 +1,71 @@
+"""XLA: whether TensorFlow compiles what is being traced, and parts that compile on their own.
+
+A training step that is not compiled runs one op after the other, each of which writes its
+result to memory. What this package adds to a step is many small ops on whole images, so it
+runs them as XLA programs of their own there.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, Callable
+
+import tensorflow as tf
+
+# Private, because TensorFlow has no public way to ask this.
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+# Of one image, below which compiling takes longer than it saves: in a function that is traced
+# once, and in eager calls, each of which may bring another size.
+_PIXELS_IN_GRAPH = 64 * 64
+_PIXELS_IN_EAGER = 256 * 256
+
+
+def is_tracing() -> bool:
+    """Whether TensorFlow traces what is now called for XLA."""
+    return not tf.executing_eagerly() and GraphOrParentsInXlaContext(
+        tf.compat.v1.get_default_graph()
+    )
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as an XLA program. It is compiled anew for each shape of its arguments."""
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    """`function` as an XLA program, and its gradient in the last argument as another.
+
+    The second computes the first's results again where it needs them, which within a program
+    costs less than to keep them.
+    """
+    forward = compiled(function)
+
+    @compiled
+    def backward(upstream: tf.Tensor, *arguments: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(arguments[-1])
+            value = function(*arguments)
+        return tape.gradient(value, arguments[-1], output_gradients=upstream)
+
+    @tf.custom_gradient
+    def call(*arguments: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+            return (*[None] * (len(arguments) - 1), backward(upstream, *arguments))
+
+        return forward(*arguments), gradient
+
+    return call
+
+
+def pays(*images: tf.Tensor) -> bool:
+    """Whether a part that works on these images, NHWC, had better be a program of its own.
+
+    Not where all is compiled anyway, for small images, for sizes that are not known before
+    the run (each would be compiled anew), and on Apple's GPUs, which have no XLA.
+    """
+    if is_tracing() or (platform.system() == "Darwin" and tf.config.list_physical_devices("GPU")):
+        return False
+    least = _PIXELS_IN_EAGER if tf.executing_eagerly() else _PIXELS_IN_GRAPH
+    sizes = [image.shape[1:] for image in images]
+    return all(s.is_fully_defined() and s[0] * s[1] >= least for s in sizes)
