@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_temporal_reg import pairing, transforms
+from keras_temporal_reg import checks, pairing, transforms
 
 
 def pair_with_transformed(
@@ -14,6 +14,7 @@ def pair_with_transformed(
     transform: Any,
     perturbation: pairing.ImageFunction | None = None,
     make_input: pairing.ImageFunction | None = None,
+    pair_fraction: float = 1.0,
 ) -> tf.data.Dataset:
     """Pair each sample of a data set with its transformed counterpart.
 
@@ -32,14 +33,18 @@ def pair_with_transformed(
         perturbation: a layer or function applied to the transformed images only. On Keras 2
             a layer's own random numbers can repeat from epoch to epoch here.
         make_input: makes the transformed input from T(y), in place of T(x).
+        pair_fraction: share of each batch that gets a counterpart, in (0, 1]; which part it is
+            changes from batch to batch.
 
     Returns:
-        A data set whose batches have twice the rows, ``x0, T(x0), x1, ...``, and whose `y` has
-        one more channel, which carries T to the loss.
+        A data set whose batches have twice the rows, ``x0, T(x0), x1, ...``, or as many more as
+        `pair_fraction` says, the pairs first; `y` has one more channel, which carries T to the
+        loss. Where a distribution strategy divides such a batch, each replica needs an even
+        number of rows: the loss is NaN where a sample and its counterpart were torn apart.
 
     Raises:
         TypeError: if `dataset` is no `tf.data.Dataset`.
-        ValueError: if its elements are not such batches.
+        ValueError: if its elements are not such batches, or pair_fraction is outside of (0, 1].
 
     Example:
         >>> import tensorflow as tf, keras_temporal_reg as ktr
@@ -50,6 +55,7 @@ def pair_with_transformed(
         (TensorShape([4, 16, 16, 1]), TensorShape([4, 16, 16, 2]))
     """
     _check(dataset)
+    pair_fraction = checks.fraction("pair_fraction", pair_fraction, "(", "]")
     seeds = seed_pairs(transforms.chosen_seed(transform))
 
     def pair(element: tuple[Any, ...], seed: tf.Tensor) -> tuple[Any, ...]:
@@ -59,6 +65,7 @@ def pair_with_transformed(
             seed=seed,
             perturbation=perturbation,
             make_input=make_input,
+            pair_fraction=pair_fraction,
         )
         return paired[: len(element)]
 

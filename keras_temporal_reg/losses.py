@@ -137,6 +137,9 @@ class _RegularizedLoss(keras.losses.Loss):
         regularizer = tf.pad(both, [[0, odd_row_out], [0, 0], [0, 0]])
         role = tf.cast(rows.is_counterpart, y_pred.dtype)
         weight = tf.cast(rows.weight, y_pred.dtype)
+        # Rather no loss than a wrong one: a counterpart that does not follow its sample.
+        torn = tf.reduce_any(rows.is_counterpart[first] > 0.5)
+        weight += tf.where(torn, float("nan"), tf.zeros((), y_pred.dtype))
         of_vis = (1.0 - self.alpha) * weight * (1.0 - role)
         of_reg = self.alpha * weight * role
         return (

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import image, pairing
+from keras_temporal_reg import checks, image, pairing
 
 PSNR_MARGIN = 1.5  # dB over the trivial predictor from which on a network "clearly beats" it
 TOLERANCE = 0.01  # on structure and contrast ratio, which are known no better than that
@@ -446,6 +446,11 @@ class Unpaired(keras.metrics.Metric):
     Args:
         metric: a Keras metric, or the name of one.
         name: that of the metric by default.
+        pair_fraction: what `data.pair_with_transformed` was given. The metric is NaN where it
+            was given something else.
+
+    Raises:
+        ValueError: if pair_fraction is outside of (0, 1].
 
     Example:
         >>> import keras_temporal_reg as ktr
@@ -454,7 +459,10 @@ class Unpaired(keras.metrics.Metric):
         'mae'
     """
 
-    def __init__(self, metric: Any, name: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, metric: Any, name: str | None = None, pair_fraction: float = 1.0, **kwargs: Any
+    ) -> None:
+        pair_fraction = checks.fraction("pair_fraction", pair_fraction, "(", "]")
         metric = keras.metrics.get(metric)
         if isinstance(metric, type):
             metric = metric()
@@ -462,15 +470,24 @@ class Unpaired(keras.metrics.Metric):
             metric = keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
         super().__init__(name=name or metric.name, **kwargs)
         self.metric = metric
+        self.pair_fraction = pair_fraction
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
-        # Every second row of a paired target is a counterpart; of a plain one, every row stays.
-        share = pairing.extra_channels(y_true, y_pred)
-        y_true = pairing.originals(y_true[..., : pairing.size(y_pred, -1)], share)
+        extra = pairing.extra_channels(y_true, y_pred)
+        share = tf.cast(extra, tf.float32) if isinstance(extra, tf.Tensor) else extra
+        share *= self.pair_fraction
+        true = pairing.originals(y_true[..., : pairing.size(y_pred, -1)], share)
+        predicted = pairing.originals(y_pred, share)
+        if isinstance(extra, int) and extra:
+            rows = tf.cast(tf.shape(y_true)[0], tf.float32)
+            samples = tf.cast(tf.shape(true)[0], tf.float32)
+            # Each row notes how many rows the batch has for each of its samples.
+            fits = tf.abs(pairing.unpack(y_true).weight[0] * samples - rows) < 0.5
+            predicted = tf.where(fits, predicted, tf.cast(float("nan"), predicted.dtype))
         if sample_weight is not None:
             sample_weight = pairing.originals(tf.convert_to_tensor(sample_weight), share)
-        return self.metric.update_state(y_true, pairing.originals(y_pred, share), sample_weight)
+        return self.metric.update_state(true, predicted, sample_weight)
 
     def result(self) -> Any:
         return self.metric.result()
@@ -479,12 +496,15 @@ class Unpaired(keras.metrics.Metric):
         self.metric.reset_state()
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "metric": keras.utils.serialize_keras_object(self.metric)}
+        return {
+            "name": self.name,
+            "metric": keras.utils.serialize_keras_object(self.metric),
+            "pair_fraction": self.pair_fraction,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Unpaired:
-        metric = keras.utils.deserialize_keras_object(config["metric"])
-        return cls(metric, name=config["name"])
+        return cls(**{**config, "metric": keras.utils.deserialize_keras_object(config["metric"])})
 
 
 def _energies(hp_v: np.ndarray, hp_p: np.ndarray) -> list[float]:

@@ -1,8 +1,10 @@
 """Pair a batch with its transformed counterpart, and read a paired batch again.
 
 A regularized step needs f(x) and f(T(x)) of the same sample. So samples and counterparts
-stand in turn along the batch axis, ``x0, T(x0), x1, T(x1), ...``; where only a part of the
-batch gets a counterpart, the other samples follow. Each row of ``y_true`` carries, in one
+stand in turn along the batch axis, ``x0, T(x0), x1, T(x1), ...``. Where only a part of the
+batch gets a counterpart, that part starts at a sample drawn anew each time, so that each has the
+same chance, and the other samples follow in a circle, ``x5, T(x5), x6, T(x6), x7, x0, x1, ...``:
+the expected gradient is the one of full pairing. Each row of ``y_true`` carries, in one
 more channel, what the losses need to know of it: its role, its weight in the mean, and T.
 """
 
@@ -52,6 +54,8 @@ def pair(
     pair_fraction: float = 1.0,
 ) -> tuple[Any, tf.Tensor, Any]:
     """Pair a batch of B samples with k counterparts, k the least that is `pair_fraction` of B.
+
+    Where k < B, chance decides which k neighbours in the batch get one, and they come first.
 
     Args:
         x: image tensor, or any nest of tensors with at least one image tensor. Images are
@@ -120,7 +124,7 @@ def unpack(y_true: tf.Tensor) -> Rows:
 
 
 def originals(tensor: tf.Tensor, pair_fraction: Any = 1.0) -> tf.Tensor:
-    """The rows of a paired tensor that are no counterparts, in their first order.
+    """The rows of a paired tensor that are no counterparts, in the order of their pairing.
 
     Args:
         tensor: B + k rows.
@@ -154,6 +158,11 @@ def _pair(
     x_size, y_size = image.spatial_shape(_first_image(x)), image.spatial_shape(y)
     batch = size(y, 0)
     count = _counterparts(batch, pair_fraction)
+    if pair_fraction < 1.0:
+        start = _first_paired(seed, batch)
+        x, y, sample_weight = tf.nest.map_structure(
+            lambda t: None if t is None else tf.roll(t, -start, axis=0), (x, y, sample_weight)
+        )
 
     def head(tensor: tf.Tensor) -> tf.Tensor:
         return tensor[:count]
@@ -236,6 +245,16 @@ def _counterparts(batch: Any, pair_fraction: float) -> Any:
     count = tf.cast(tf.math.ceil(exact - 1e-4), tf.int32)
     static = tf.get_static_value(count)
     return count if static is None else int(static)
+
+
+def _first_paired(seed: Any, batch: Any) -> tf.Tensor:
+    """Which sample of a partly paired batch comes first: each as likely as the others."""
+    # Other numbers than T is drawn from.
+    seed = tf.bitwise.bitwise_xor(tf.cast(seed, tf.int32), tf.constant([0x2545F491, 0]))
+    bits = tf.random.stateless_uniform(
+        (), seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
+    )
+    return tf.math.floormod(bits, batch)
 
 
 def _call(function: Callable[..., tf.Tensor], images: tf.Tensor) -> tf.Tensor:

@@ -298,3 +298,51 @@ def test_weights_of_another_size_are_rejected():
     dataset = dataset_of(x, y, np.zeros((8, 8, 8), np.float32))
     with pytest.raises(ValueError, match="sample_weight of rank 3 must have the height and width"):
         ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())
+
+
+@pytest.mark.parametrize("batch, counterparts", [(8, 2), (4, 1), (3, 1)])
+def test_pair_fraction_pairs_that_part_of_each_batch(batch, counterparts):
+    x, y = samples(batch)
+    dataset = dataset_of(x, y, batch=batch)
+    motion = ktr.RandomAffine(seed=0)
+    (paired,) = ktr.data.pair_with_transformed(dataset, motion, pair_fraction=0.25)
+    rows = pairing.unpack(paired[1])
+    roles = [0, 1] * counterparts + [0] * (batch - counterparts)
+    np.testing.assert_array_equal(rows.is_counterpart, roles)
+    (start,) = np.flatnonzero((x == paired[0][0].numpy()).all(axis=(1, 2, 3)))
+    plain = np.array(roles) == 0
+    np.testing.assert_array_equal(paired[0].numpy()[plain], np.roll(x, -start, axis=0))
+    np.testing.assert_array_equal(rows.y.numpy()[plain], np.roll(y, -start, axis=0))
+
+
+def test_the_part_that_is_paired_changes_from_batch_to_batch():
+    x, y = samples(4)
+    dataset = dataset_of(x, y).repeat(32)
+    paired = ktr.data.pair_with_transformed(dataset, ktr.RandomAffine(seed=0), pair_fraction=0.25)
+    firsts = [np.flatnonzero((x == e[0][0].numpy()).all(axis=(1, 2, 3)))[0] for e in paired]
+    assert set(firsts) == {0, 1, 2, 3}
+
+
+def test_a_model_trains_on_partly_paired_data():
+    dataset = ktr.data.pair_with_transformed(
+        dataset_of(*samples(8)), ktr.RandomAffine(seed=0), pair_fraction=0.25
+    )
+    model = network()
+    metric = ktr.metrics.Unpaired("mae", name="mae", pair_fraction=0.25)
+    model.compile("sgd", ktr.losses.SparseJacobianLoss(), metrics=[metric], jit_compile=False)
+    x, y = samples(8)
+    before = np.abs(model.predict(x, verbose=0) - y).mean()
+    assert model.evaluate(dataset, verbose=0, return_dict=True)["mae"] == pytest.approx(
+        before, rel=1e-5
+    )
+    history = model.fit(dataset, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][1] < history["loss"][0]
+
+
+@pytest.mark.parametrize("pair_fraction", [0, 1.5, "half"])
+def test_pair_fraction_outside_of_its_interval_is_rejected(pair_fraction):
+    with pytest.raises(ValueError, match=r"pair_fraction must be a number in \(0, 1\]"):
+        ktr.data.pair_with_transformed(
+            dataset_of(), ktr.RandomAffine(), pair_fraction=pair_fraction
+        )

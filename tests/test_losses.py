@@ -571,3 +571,15 @@ def test_a_distance_of_the_wrong_shape_is_named():
     loss = TransformInvarianceLoss(distance=lambda t, p: (t - p)[..., 0, 0])
     with pytest.raises(ValueError, match="distance must return one value a pixel or one a sample"):
         loss(y_true, y_pred)
+
+
+@pytest.mark.parametrize(
+    "loss", [ktr.losses.TransformInvarianceLoss, ktr.losses.SparseJacobianLoss]
+)
+def test_a_pair_that_was_torn_apart_gives_nan_and_no_wrong_loss(loss):
+    y = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2))
+    _, y_true, _ = pairing.pair(y, y, transform=ktr.RandomAffine(), seed=(1, 2))
+    output = y_true[..., :-1]
+    assert np.isfinite(loss()(y_true, output))
+    # As a division of the six rows among two replicas leaves the second: it begins with T(y1).
+    assert np.isnan(loss()(y_true[3:], output[3:]))

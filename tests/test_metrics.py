@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg import metrics
+from keras_temporal_reg import metrics, pairing
 
 MEASURES = ("smoothness", "contrast_ratio", "relative_smoothness", "temporal_error", "structure")
 STREAMS = {
@@ -593,6 +593,15 @@ def test_unpaired_metric_takes_sample_weights():
         assert model.evaluate(data, verbose=0, return_dict=True)["outer"] == pytest.approx(
             true, rel=1e-5
         )
+
+
+@pytest.mark.parametrize("given, right", [(0.25, True), (1.0, False), (0.5, False)])
+def test_unpaired_metric_is_nan_where_the_data_were_paired_otherwise(given, right):
+    y = tf.random.stateless_uniform((8, 8, 8, 1), (1, 2))
+    _, y_true, _ = pairing.pair(y, y, transform=ktr.RandomAffine(), seed=(1, 2), pair_fraction=0.25)
+    metric = metrics.Unpaired("mse", pair_fraction=given)
+    metric.update_state(y_true, y_true[..., :-1] + 2.0)
+    assert float(metric.result()) == pytest.approx(4.0) if right else np.isnan(metric.result())
 
 
 def test_unpaired_metric_resets():

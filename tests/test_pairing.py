@@ -28,6 +28,12 @@ def drawn(batch, height, width):
     return MOTION.sample(batch, height, width, seed=SEED)
 
 
+def in_order_of(paired, samples, values=None):
+    """`samples`, or a value of each, beginning with the sample that was paired first."""
+    (start,) = np.flatnonzero((np.asarray(samples) == np.asarray(paired[0])).all(axis=(1, 2, 3)))
+    return np.roll(samples if values is None else values, -start, axis=0)
+
+
 def warped(images, rows):
     return image.transform(images, rows, "bilinear", "reflect")
 
@@ -104,6 +110,7 @@ def test_targets_of_half_precision_stay_so():
 def test_pair_fraction_pairs_the_first_and_appends_the_rest(batch, fraction, count):
     x = random_batch(batch)
     paired_x, y_true, _ = pair(x, x, pair_fraction=fraction)
+    x = in_order_of(paired_x, x)
     rows = drawn(count, 6, 8)
     for paired in (paired_x, y_true[..., :-1]):
         assert paired.shape[0] == batch + count
@@ -140,7 +147,24 @@ def test_originals_are_what_was_paired(batch, fraction):
     y_true = pair(y, y, pair_fraction=fraction)[1]
     count = len(y_true) - batch
     assert count - 1 < batch * fraction < count + 1e-3  # the least that is this share
+    y = in_order_of(y_true[..., :-1], y)
     np.testing.assert_array_equal(pairing.originals(y_true, fraction)[..., :-1], y)
+
+
+@pytest.mark.parametrize("batch", [5, 8])
+def test_each_sample_is_as_likely_to_be_paired_as_the_others(batch):
+    x = random_batch(batch)
+    draws, counts = 400, np.zeros(batch)
+    # Traced once, since eager calls of the whole pairing take a while.
+    paired = tf.function(lambda seed: pair(x, x, pair_fraction=0.25, seed=seed)[0])
+    for number in range(draws):
+        rows = paired(tf.constant([3, number]))
+        for sample in range(0, 2 * (len(rows) - batch), 2):
+            counts += (np.asarray(x) == np.asarray(rows[sample])).all(axis=(1, 2, 3))
+    share = counts / counts.sum()
+    # Five standard deviations of a count with the chance 1 / batch.
+    tolerance = 5.0 * np.sqrt((batch - 1) / batch**2 / draws)
+    np.testing.assert_allclose(share, 1.0 / batch, atol=tolerance)
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 1 / 3, 0.5, 0.7, 0.9, 1.0])
@@ -170,7 +194,8 @@ def test_nests_of_inputs_keep_their_structure():
 def test_a_tuple_of_inputs_may_begin_with_what_is_no_image():
     y = random_batch()
     (number, x), y_true, _ = pair((tf.range(3.0), y), y, pair_fraction=0.5)
-    np.testing.assert_array_equal(number, [0, 0, 1, 1, 2])
+    a, b, c = in_order_of(x, y, range(3))
+    np.testing.assert_array_equal(number, [a, a, b, b, c])
     np.testing.assert_array_equal(x, y_true[..., :-1])
 
 
@@ -240,8 +265,9 @@ def test_perturbation_comes_after_make_input():
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 1, 1)])
 def test_weights_of_samples_are_repeated(shape):
     y, weight = random_batch(), tf.reshape([1.0, 2.0, 3.0], shape)
-    paired = pair(y, y, weight, pair_fraction=0.5)[2]
-    np.testing.assert_array_equal(paired, np.reshape([1, 1, 2, 2, 3], (5, *shape[1:])))
+    paired_y, _, paired = pair(y, y, weight, pair_fraction=0.5)
+    a, b, c = in_order_of(paired_y, y, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(paired, np.reshape([a, a, b, b, c], (5, *shape[1:])))
 
 
 @pytest.mark.parametrize("channel", [(), (1,)])
@@ -304,7 +330,7 @@ def test_shapes_may_be_unknown_in_a_graph(shape, fraction):
         got, want = traced(x, y, weight), pair(x, y, weight, pair_fraction=fraction)
         for a, b in zip(got, want):
             np.testing.assert_allclose(a, b, atol=1e-5)
-        np.testing.assert_array_equal(got[3][..., :-1], y)
+        np.testing.assert_array_equal(got[3][..., :-1], in_order_of(got[1][..., :-1], y))
         np.testing.assert_allclose(got[4].transforms, pairing.unpack(want[1]).transforms, atol=1e-6)
 
 
@@ -327,7 +353,7 @@ def test_pairing_compiles(fraction):
     paired, originals, read = compiled(x, y, weight)
     for a, b in zip(paired, pair(x, y, weight, pair_fraction=fraction)):
         np.testing.assert_allclose(a, b, atol=1e-4)
-    np.testing.assert_array_equal(originals[..., :-1], y)
+    np.testing.assert_array_equal(originals[..., :-1], in_order_of(paired[1][..., :-1], y))
     expected = drawn(len(paired[1]) - 5, 6, 8)
     np.testing.assert_allclose(
         read.transforms[: 2 * len(expected)][1::2], expected, rtol=1e-5, atol=1e-5
