@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 TENSORFLOW ?= 2.21
 OUTPUT ?= demo-output
 
-.PHONY: demo test test-addons test-legacy lint format setup setup-addons clean
+.PHONY: demo test test-addons test-legacy bench bench-gains lint format setup setup-addons clean
 
 demo: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/ktr demo --output $(OUTPUT)
@@ -17,6 +17,14 @@ test-addons: setup-addons
 # The same environment as `make test`, with tf_keras in place of Keras 3.
 test-legacy: setup
 	TF_USE_LEGACY_KERAS=1 .venv/bin/python -m pytest -m "not slow"
+
+# Speed and memory against the limit and against peers; 20 to 40 minutes, BENCH=--quick for 10.
+bench: setup setup-addons .venv-peers/installed
+	.venv/bin/python benchmarks/run.py $(BENCH)
+
+# What is left of the demo's gains where a quarter of each batch is paired; 15 minutes.
+bench-gains: setup
+	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python benchmarks/gains.py
 
 lint: setup
 	.venv/bin/ruff check .
@@ -41,5 +49,10 @@ setup-addons: .venv-addons/installed
 	.venv-addons/bin/python -m pip install --quiet -e '.[dev,addons]'
 	touch $@
 
+.venv-peers/installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet -r benchmarks/requirements.txt
+	touch $@
+
 clean:
-	rm -rf .venv .venv-addons demo-output build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-addons .venv-peers demo-output build *.egg-info .pytest_cache .ruff_cache .mypy_cache

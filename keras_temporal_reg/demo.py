@@ -99,10 +99,10 @@ def run(
     checks.whole_number("steps", steps, 1)
     checks.whole_number("seed", seed, 0)
     output = files.writable_folder(Path(output))
-    console = _console()
+    console = terminal()
 
     task = colorization
-    footage = [_divide(path) for path in (clips or shipped_clips())]
+    footage = [divide(path) for path in (clips or shipped_clips())]
     photos = shipped_photos()
     pictures = [task.sample(p / 255.0) for p in (*(s for f in footage for s in f.stills), *photos)]
     console.print(
@@ -114,16 +114,16 @@ def run(
     keras.utils.set_random_seed(seed)
     network = unet()
     tuning_steps = max(steps // FINE_TUNING_SHARE, 1)
-    with _progress(console) as progress:
-        _train(network, "mse", batches(pictures, seed), steps, 2e-3, progress, "training")
-        before = {name: _predict(network, x) for name, (x, _) in tests.items()}
+    with progress_bar(console) as progress:
+        train(network, "mse", batches(pictures, seed), steps, 2e-3, progress, "training")
+        before = {name: predict(network, x) for name, (x, _) in tests.items()}
         weights = network.get_weights()
 
         def tune(model: keras.Model, loss: Any, label: str) -> dict[str, np.ndarray]:
             network.set_weights(weights)
             batch = batches(pictures, seed + 1)
-            _train(model, loss, batch, tuning_steps, 1e-3, progress, label)
-            return {name: _predict(network, x) for name, (x, _) in tests.items()}
+            train(model, loss, batch, tuning_steps, 1e-3, progress, label)
+            return {name: predict(network, x) for name, (x, _) in tests.items()}
 
         plain = tune(network, "mse", "fine-tuning, plain")
         _save(network, output / "plain.keras")
@@ -132,7 +132,7 @@ def run(
         stabilized = tune(regularized, loss, f"fine-tuning, {method} {alpha:g}")
         _save(network, output / "stabilized.keras")
 
-    summary = _summary(task, footage, tests, before, plain, stabilized)
+    summary = summarize(task, footage, tests, before, plain, stabilized)
     summary["settings"] = {
         "method": method,
         "alpha": alpha,
@@ -249,7 +249,8 @@ def batches(pictures: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tf.
     return draws.batch(BATCH, drop_remainder=True).prefetch(4)
 
 
-def _divide(path: Path) -> Footage:
+def divide(path: Path) -> Footage:
+    """Read a clip: stills of its first half, and the first shot of its second."""
     frames, rate = video.read(path, height=HEIGHT, multiple=SIZE_MULTIPLE)
     half = len(frames) // 2
     if half < 2 or frames.shape[2] < CROP:
@@ -267,7 +268,7 @@ def _divide(path: Path) -> Footage:
     return Footage(Path(path).stem, frames[chosen], frames[half:last], half, rate)
 
 
-def _train(
+def train(
     model: keras.Model,
     loss: Any,
     dataset: tf.data.Dataset,
@@ -276,6 +277,7 @@ def _train(
     progress: Any,
     label: str,
 ) -> None:
+    """Train for so many steps, under the progress bar's `label`; the rate falls to a tenth."""
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.1)
     model.compile(
         keras.optimizers.Adam(schedule),
@@ -290,7 +292,8 @@ def _train(
     model.fit(dataset, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[advance])
 
 
-def _predict(network: keras.Model, x: np.ndarray) -> np.ndarray:
+def predict(network: keras.Model, x: np.ndarray) -> np.ndarray:
+    """What the network makes of frames x, one by one."""
     return network.predict(x, batch_size=10, verbose=0)
 
 
@@ -303,7 +306,7 @@ def _as_bytes(picture: np.ndarray) -> np.ndarray:
     return np.rint(picture * 255.0).astype(np.uint8)
 
 
-def _summary(
+def summarize(
     task: Task,
     footage: Sequence[Footage],
     tests: dict[str, tuple[np.ndarray, np.ndarray]],
@@ -311,6 +314,7 @@ def _summary(
     plain: dict[str, np.ndarray],
     stabilized: dict[str, np.ndarray],
 ) -> dict[str, Any]:
+    """Measures of three networks, by clip and in the mean, and the verdict."""
     networks = {"before": before, "baseline": plain, "stabilized": stabilized}
     clips: dict[str, Any] = {}
     for f in footage:
@@ -376,7 +380,8 @@ def _show(console: Any, summary: dict[str, Any], task: Task, output: Path) -> No
     )
 
 
-def _console() -> Any:
+def terminal() -> Any:
+    """Where to print to."""
     try:
         from rich.console import Console
     except ImportError as error:
@@ -385,7 +390,8 @@ def _console() -> Any:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-def _progress(console: Any) -> Any:
+def progress_bar(console: Any) -> Any:
+    """A bar for each training."""
     from rich import progress
 
     return progress.Progress(

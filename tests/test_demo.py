@@ -42,7 +42,7 @@ def test_stills_and_test_frames_come_from_two_halves_and_are_no_neighbours(monke
         -1, 1, 1, 1
     )
     monkeypatch.setattr(video, "read", lambda *a, **k: video.Clip(numbers, Fraction(25)))
-    footage = demo._divide("clip.mp4")
+    footage = demo.divide("clip.mp4")
     seen = sorted(int(s[0, 0, 0]) for s in footage.stills)
     assert len(seen) == demo.STILLS
     assert min(np.diff(seen)) >= 2
@@ -54,13 +54,13 @@ def test_test_frames_end_at_a_cut(monkeypatch):
     frames = np.zeros((40, 64, 64, 3), np.uint8)
     frames[30:] = 200
     monkeypatch.setattr(video, "read", lambda *a, **k: video.Clip(frames, Fraction(25)))
-    assert len(demo._divide("clip.mp4").test) == 10
+    assert len(demo.divide("clip.mp4").test) == 10
 
 
 def test_a_clip_too_short_to_divide_is_refused(tmp_path):
     video.write(tmp_path / "short.mp4", np.zeros((3, 64, 64, 3), np.uint8), Fraction(25))
     with pytest.raises(video.ClipError, match=r"short\.mp4 must have at least 4 frames"):
-        demo._divide(tmp_path / "short.mp4")
+        demo.divide(tmp_path / "short.mp4")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_short_run_writes_all_that_it_promises(tmp_path, capsys):
     )
     assert [w.shape for w in plain.get_weights()] == [w.shape for w in stabilized.get_weights()]
     assert [type(a) for a in plain.layers] == [type(a) for a in stabilized.layers]
-    x, y = demo.colorization.sample(demo._divide(clip).test / 255.0)
+    x, y = demo.colorization.sample(demo.divide(clip).test / 255.0)
     for name, network in (("baseline", plain), ("stabilized", stabilized)):
         measured = metrics.stability(y, network.predict(x, batch_size=10, verbose=0))
         assert measured == pytest.approx(summary[name], rel=1e-4)

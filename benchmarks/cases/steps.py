@@ -1,0 +1,33 @@
+"""What the training steps in Keras share: the demo's network and data, and one step as a call."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import tensorflow as tf
+from tensorflow import keras
+
+from cases import common
+from keras_temporal_reg import demo
+
+ALPHA = 0.8
+LEARNING_RATE = 1e-3
+
+
+def network() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return demo.unet()
+
+
+def prepare(
+    model: keras.Model, loss: Any, rows: int, size: int, jit_compile: bool
+) -> Callable[[], Any]:
+    """One step of `model` on `rows` samples."""
+    model.compile(keras.optimizers.Adam(LEARNING_RATE), loss, jit_compile=jit_compile)
+    x = tf.constant(common.pictures(rows, size, size, 1))
+    y = tf.constant(common.pictures(rows, size, size, 2, seed=1))
+    batches = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
+    # The function that `fit` calls for each step, without what `fit` does around it.
+    model.train_on_batch(x, y)
+    step = model.make_train_function() or model.train_function
+    return lambda: [t.numpy() for t in tf.nest.flatten(step(batches)) if tf.is_tensor(t)]

@@ -1,0 +1,259 @@
+"""Time this package against its limits and its peers: `make bench`. README.md has the rules."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+HERE = pathlib.Path(__file__).parent
+ENVIRONMENTS = {
+    "main": HERE.parent / ".venv/bin/python",
+    "addons": HERE.parent / ".venv-addons/bin/python",
+    "peers": HERE.parent / ".venv-peers/bin/python",
+}
+
+
+class Variant(NamedTuple):
+    """One implementation: a file in cases/, where it runs, and what only it is told."""
+
+    label: str
+    case: str
+    environment: str = "main"
+    setting: dict[str, Any] | None = None
+
+
+class Group(NamedTuple):
+    """Variants that are timed in turn, at each of several settings."""
+
+    name: str
+    reference: str  # the label that ratios are against
+    variants: list[Variant]
+    settings: list[dict[str, Any]]
+
+
+OP = "TensorFlow's op"
+WARPS = [
+    Variant(OP, "warp_op"),
+    Variant("ktr inside XLA", "warp_ktr", setting={"jit_compile": True}),
+    Variant("ktr outside XLA, auto", "warp_ktr"),
+    Variant("ktr outside XLA, op", "warp_ktr", setting={"backend": "op"}),
+    Variant("ktr eager, auto", "warp_ktr", setting={"eager": True}),
+    Variant("tfa.image.transform", "warp_tfa", "addons"),
+    Variant("keras RandomRotation", "warp_keras"),
+    Variant("OpenCV warpAffine", "warp_opencv", "peers"),
+    Variant("torch grid_sample", "warp_torch", "peers"),
+    Variant("kornia warp_affine", "warp_kornia", "peers"),
+]
+WARP_SIZES = [(8, 256), (8, 64), (8, 128), (8, 512), (8, 1024), (1, 256), (64, 256)]
+TWICE = "plain Keras at 2B"
+STEPS = [
+    Variant(TWICE, "step_keras", setting={"rows": 2}),
+    Variant("plain Keras at B", "step_keras"),
+    Variant("sparse Jacobian at B", "step_ktr"),
+    Variant("transform invariance at B", "step_ktr", setting={"loss": "TransformInvarianceLoss"}),
+    Variant("pair_fraction=0.25", "step_ktr", setting={"pair_fraction": 0.25}),
+    Variant("two passes and the op", "step_two_passes"),
+    Variant("torch and kornia", "step_torch", "peers"),
+]
+PIPELINES = [
+    Variant("no pairing", "pipeline", setting={"paired": "no"}),
+    Variant("pair_with_transformed", "pipeline"),
+    Variant("pair_fraction=0.25", "pipeline", setting={"pair_fraction": 0.25}),
+    Variant("the op in a map", "pipeline", setting={"paired": "op"}),
+]
+
+
+def groups(quick: bool) -> Iterator[Group]:
+    for gradient in (False, True):
+        name = "warp, forward and backward" if gradient else "warp, forward"
+        sizes = WARP_SIZES[:1] if quick else WARP_SIZES
+        settings = [{"batch": b, "size": s, "gradient": gradient} for b, s in sizes]
+        yield Group(name, OP, WARPS, settings)
+    for compiled in (False, True):
+        for batch, size in ((16, 64), (4, 256)):
+            setting = {"batch": batch, "size": size, "jit_compile": compiled}
+            name = f"training step, {'with' if compiled else 'without'} XLA"
+            yield Group(name, TWICE, STEPS, [setting])
+    yield Group("pipeline", "the op in a map", PIPELINES, [{"batch": 16, "size": 64}])
+    if not quick:
+        yield Group("pipeline", "the op in a map", PIPELINES, [{"batch": 4, "size": 256}])
+
+
+# What the project promises: group, setting, which label against which, at most.
+BARS = [
+    ("warp, forward", (8, 256), "ktr inside XLA", OP, 0.35),
+    ("warp, forward and backward", (8, 256), "ktr inside XLA", OP, 0.9),
+    ("warp, forward", (8, 256), "ktr outside XLA, auto", OP, 1.1),
+    ("warp, forward and backward", (8, 256), "ktr outside XLA, auto", OP, 1.3),
+    *(
+        (f"training step, {how} XLA", size, *bar)
+        for how in ("without", "with")
+        for size in ((16, 64), (4, 256))
+        for bar in (
+            ("sparse Jacobian at B", TWICE, 1.05),
+            ("transform invariance at B", TWICE, 1.05),
+            ("pair_fraction=0.25", "plain Keras at B", 1.3),
+            ("sparse Jacobian at B", "two passes and the op", 0.9),
+            ("sparse Jacobian at B", "torch and kornia", None),
+        )
+    ),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the promised cases, fewer rounds")
+    parser.add_argument("--only", default="", help="groups whose name begins with this")
+    parser.add_argument("--rounds", type=int, help="of each setting (15; with --quick, 7)")
+    parser.add_argument("--output", type=pathlib.Path, default=HERE / "results/bench.json")
+    options = parser.parse_args()
+    rounds = options.rounds or (7 if options.quick else 15)
+    results: dict[str, Any] = {"machine": machine(), "versions": {}, "rounds": rounds, "cases": []}
+    started = time.time()
+    for group in groups(options.quick):
+        if group.name.startswith(options.only):
+            for rows in measured(group, rounds, results["versions"]):
+                results["cases"] += rows
+                show(rows)
+    results["bars"] = list(held_against_bars(results["cases"]))
+    results["seconds"] = round(time.time() - started)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = options.output.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(results, indent=1) + "\n")
+    unfinished.replace(options.output)
+    show_bars(results["bars"])
+    print(f"\nWritten to {options.output} after {results['seconds']} s.")
+
+
+class Worker:
+    """The process that runs a variant, and the words spoken with it."""
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant = variant
+        self.process = subprocess.Popen(
+            [ENVIRONMENTS[variant.environment], HERE / "worker.py", variant.case],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if not os.environ.get("BENCH_VERBOSE") else None,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+            text=True,
+        )
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        assert self.process.stdin and self.process.stdout
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            _, errors = self.process.communicate()
+            raise RuntimeError(f"{self.variant.label} stopped:\n{(errors or '')[-3000:]}")
+        return json.loads(answer)
+
+    def stop(self) -> None:
+        self.process.communicate()
+
+
+def measured(group: Group, rounds: int, versions: dict[str, str]) -> Iterator[list[dict]]:
+    """Rows of results, one list a setting."""
+    workers = [Worker(variant) for variant in group.variants]
+    try:
+        for setting in group.settings:
+            yield in_turn(group, workers, setting, rounds, versions)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def in_turn(
+    group: Group, workers: list[Worker], setting: dict, rounds: int, versions: dict
+) -> list[dict]:
+    rows, active = [], []
+    for worker in workers:
+        answer = worker.ask(prepare={**setting, **(worker.variant.setting or {})})
+        row = {"group": group.name, "label": worker.variant.label, "setting": setting}
+        row |= {"reference": group.reference}
+        rows.append(row)
+        if "not" in answer:
+            row["not"] = answer["not"]
+            continue
+        # Short calls are timed several in a row.
+        row |= {"first": answer["first"], "calls": max(1, round(5e-3 / answer["once"]))}
+        active.append((worker, row, []))
+    for number in range(rounds + 1):
+        for worker, row, seconds in active:
+            taken = worker.ask(time=row["calls"])["seconds"]
+            if number:  # the first round is a warm-up
+                seconds.append(taken)
+    for worker, row, seconds in active:
+        end = worker.ask(end=True)
+        versions |= end["version"]
+        low, median, high = statistics.quantiles(seconds, n=4)
+        row |= {"median": median, "quartiles": [low, high], "fastest": min(seconds)}
+        row |= {"peak": end["peak"], "peak_above_start": end["peak"] - end["before"]}
+    return rows
+
+
+def held_against_bars(rows: list[dict]) -> Iterator[dict]:
+    found = {(r["group"], r["setting"]["batch"], r["setting"]["size"], r["label"]): r for r in rows}
+    for group, size, label, against, most in BARS:
+        pair = [found.get((group, *size, name), {}) for name in (label, against)]
+        if all("median" in row for row in pair):
+            ratio = pair[0]["median"] / pair[1]["median"]
+            memory = pair[0]["peak"] / pair[1]["peak"]
+            bar = {"group": group, "size": size, "label": label, "against": against}
+            yield {**bar, "ratio": ratio, "at_most": most, "memory_ratio": memory}
+
+
+def show(rows: list[dict]) -> None:
+    setting = rows[0]["setting"]
+    print(f"\n{rows[0]['group']}: {setting['batch']} x {setting['size']} x {setting['size']}")
+    print(f"  {'':<28}{'median ms':>10}{'quartiles':>18}{'ratio':>8}{'peak MB':>9}{'first s':>9}")
+    (reference,) = [r["median"] for r in rows if r["label"] == r["reference"]]
+    for row in rows:
+        if "not" in row:
+            print(f"  {row['label']:<28}{'-':>10}  {row['not']}")
+            continue
+        spread = " - ".join(f"{1e3 * q:.1f}" for q in row["quartiles"])
+        print(
+            f"  {row['label']:<28}{1e3 * row['median']:>10.2f}{spread:>18}"
+            f"{row['median'] / reference:>8.2f}{row['peak'] / 1e6:>9.0f}{row['first']:>9.1f}",
+            flush=True,
+        )
+
+
+def show_bars(bars: list[dict]) -> None:
+    for bar in bars:
+        most = bar["at_most"]
+        verdict = "no bar" if most is None else "met" if bar["ratio"] <= most else "NOT MET"
+        aim = "" if most is None else f" (at most {most})"
+        batch, size = bar["size"]
+        print(
+            f"{verdict:<8} {bar['group']}, {batch} x {size}: {bar['label']} over "
+            f"{bar['against']} {bar['ratio']:.3f}{aim}, peak memory {bar['memory_ratio']:.2f}"
+        )
+
+
+def machine() -> dict[str, Any]:
+    names = {
+        line.split(":")[1].strip()
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    }
+    return {
+        "cpu": sorted(names),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": sys.version.split()[0],
+    }
+
+
+if __name__ == "__main__":
+    main()
