@@ -64,6 +64,18 @@ STEPS = [
     Variant("two passes and the op", "step_two_passes"),
     Variant("torch and kornia", "step_torch", "peers"),
 ]
+PARTS = [
+    Variant(TWICE, "step_keras", setting={"rows": 2}),
+    Variant("pairing", "step_part", setting={"part": "pairing"}),
+    Variant("pairing a quarter", "step_part", setting={"part": "pairing", "pair_fraction": 0.25}),
+    Variant("sparse Jacobian", "step_part", setting={"part": "loss"}),
+    Variant(
+        "transform invariance",
+        "step_part",
+        setting={"part": "loss", "loss": "TransformInvarianceLoss"},
+    ),
+    Variant("mean squared error", "step_part", setting={"part": "plain loss"}),
+]
 PIPELINES = [
     Variant("no pairing", "pipeline", setting={"paired": "no"}),
     Variant("pair_with_transformed", "pipeline"),
@@ -83,6 +95,9 @@ def groups(quick: bool) -> Iterator[Group]:
             setting = {"batch": batch, "size": size, "jit_compile": compiled}
             name = f"training step, {'with' if compiled else 'without'} XLA"
             yield Group(name, TWICE, STEPS, [setting])
+            if not quick:
+                name = f"parts of a step, {'with' if compiled else 'without'} XLA"
+                yield Group(name, TWICE, PARTS, [setting])
     yield Group("pipeline", "the op in a map", PIPELINES, [{"batch": 16, "size": 64}])
     if not quick:
         yield Group("pipeline", "the op in a map", PIPELINES, [{"batch": 4, "size": 256}])

@@ -55,7 +55,8 @@ def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
 
         return forward(*arguments), gradient
 
-    return call
+    # Autograph would look through the decorator, and lose it.
+    return tf.autograph.experimental.do_not_convert(call)
 
 
 def pays(*images: tf.Tensor) -> bool:
