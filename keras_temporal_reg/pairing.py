@@ -160,9 +160,7 @@ def _pair(
     count = _counterparts(batch, pair_fraction)
     if pair_fraction < 1.0:
         start = _first_paired(seed, batch)
-        x, y, sample_weight = tf.nest.map_structure(
-            lambda t: None if t is None else tf.roll(t, -start, axis=0), (x, y, sample_weight)
-        )
+        x, y, sample_weight = _starting_at((x, y, sample_weight), start)
 
     def head(tensor: tf.Tensor) -> tf.Tensor:
         return tensor[:count]
@@ -255,6 +253,16 @@ def _first_paired(seed: Any, batch: Any) -> tf.Tensor:
         (), seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
     )
     return tf.math.floormod(bits, batch)
+
+
+def _starting_at(tensors: Any, start: tf.Tensor) -> Any:
+    """The rows of all tensors in a circle from `start` on."""
+
+    def rolled(tensor: Any) -> Any:
+        return None if tensor is None else tf.roll(tensor, -start, axis=0)
+
+    # A branch of its own, or XLA works the order out anew for each pixel that the warp reads.
+    return tf.cond(start > 0, lambda: tf.nest.map_structure(rolled, tensors), lambda: tensors)
 
 
 def _call(function: Callable[..., tf.Tensor], images: tf.Tensor) -> tf.Tensor:

@@ -19,7 +19,7 @@ class TwoPasses(keras.Model):
         return self.network(x, training=training)
 
     def train_step(self, data):
-        x, y = data
+        x, y = data[:2]
         motions = self.motion.sample(x.shape[0], x.shape[1], x.shape[2])
         moved_x, moved_y = warp_op.warp(x, motions), warp_op.warp(y, motions)
         with tf.GradientTape() as tape:
