@@ -132,21 +132,27 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results/bench.json")
     options = parser.parse_args()
     rounds = options.rounds or (7 if options.quick else 15)
-    results: dict[str, Any] = {"machine": machine(), "versions": {}, "rounds": rounds, "cases": []}
+    results: dict[str, Any] = {"machine": machine(), "versions": {}, "rounds": rounds}
+    results |= {"cases": [], "bars": [], "seconds": 0}
     started = time.time()
     for group in groups(options.quick):
         if group.name.startswith(options.only):
             for rows in measured(group, rounds, results["versions"]):
                 results["cases"] += rows
+                results["bars"] = list(held_against_bars(results["cases"]))
+                results["seconds"] = round(time.time() - started)
                 show(rows)
-    results["bars"] = list(held_against_bars(results["cases"]))
-    results["seconds"] = round(time.time() - started)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = options.output.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(results, indent=1) + "\n")
-    unfinished.replace(options.output)
+                save(results, options.output)
     show_bars(results["bars"])
     print(f"\nWritten to {options.output} after {results['seconds']} s.")
+
+
+def save(results: dict[str, Any], path: pathlib.Path) -> None:
+    """What was measured so far, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(results, indent=1) + "\n")
+    unfinished.replace(path)
 
 
 class Worker:
