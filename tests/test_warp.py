@@ -100,8 +100,13 @@ def test_one_far_transform_sends_the_whole_batch_to_the_scatter():
     assert not bool(warp._near_identity(tf.constant([NEAR[0], FAR[0]]), (HEIGHT, WIDTH)))
 
 
-@pytest.mark.parametrize("output_shape", [(HEIGHT, WIDTH), (3, 3), (14, 5), (2, 1)])
-@pytest.mark.parametrize("transform", [*NEAR, *FAR])
+SHAPES = [(14, 5), (3, 3), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    "transform, output_shape",
+    [(t, (HEIGHT, WIDTH)) for t in (*NEAR, *FAR)] + [(t, s) for t in NEAR[2:4] for s in SHAPES],
+)
 def test_adjoint_is_the_transpose_of_the_op(transform, output_shape):
     upstream = random(2, *output_shape, 3)
     got = warp.adjoint(upstream, tf.constant([transform]), (HEIGHT, WIDTH), "bilinear", "constant")
