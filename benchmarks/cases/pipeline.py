@@ -29,8 +29,8 @@ def prepare(batch, size, paired="ktr", pair_fraction=1.0):
             return x, tf.concat([y, warp_op.warp(y, motions)], axis=0)
 
         dataset = dataset.map(pair, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = iter(dataset.prefetch(tf.data.AUTOTUNE))
-    # Many at once: a single one may have been waiting.
+    batches = iter(dataset.prefetch(1))
+    # Many at once, and few made in advance: while others are timed, batches may be waiting.
     return lambda: [next(batches) for _ in range(20)]
 
 
