@@ -10,6 +10,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -129,7 +130,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the promised cases, fewer rounds")
     parser.add_argument("--only", default="", help="groups whose name begins with this")
     parser.add_argument("--rounds", type=int, help="of each setting (15; with --quick, 7)")
-    parser.add_argument("--output", type=pathlib.Path, default=HERE / "results/bench.json")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=HERE / "results/bench.json",
+        help="written anew (%(default)s)",
+    )
     options = parser.parse_args()
     rounds = options.rounds or (7 if options.quick else 15)
     results: dict[str, Any] = {"machine": machine(), "versions": {}, "rounds": rounds}
@@ -160,11 +166,13 @@ class Worker:
 
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
+        # A file, since a pipe that nobody reads would stop a worker with much to say.
+        self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [ENVIRONMENTS[variant.environment], HERE / "worker.py", variant.case],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if not os.environ.get("BENCH_VERBOSE") else None,
+            stderr=self.errors,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
             text=True,
         )
@@ -174,12 +182,14 @@ class Worker:
         print(json.dumps(request), file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
         if not answer:
-            _, errors = self.process.communicate()
-            raise RuntimeError(f"{self.variant.label} stopped:\n{(errors or '')[-3000:]}")
+            self.process.wait()
+            self.errors.seek(0)
+            raise RuntimeError(f"{self.variant.label} stopped:\n{self.errors.read()[-3000:]}")
         return json.loads(answer)
 
     def stop(self) -> None:
         self.process.communicate()
+        self.errors.close()
 
 
 def measured(group: Group, rounds: int, versions: dict[str, str]) -> Iterator[list[dict]]:
@@ -235,7 +245,10 @@ def held_against_bars(rows: list[dict]) -> Iterator[dict]:
 
 def show(rows: list[dict]) -> None:
     setting = rows[0]["setting"]
-    print(f"\n{rows[0]['group']}: {setting['batch']} x {setting['size']} x {setting['size']}")
+    print(
+        f"\n{rows[0]['group']}: {setting['batch']} x {setting['size']} x {setting['size']}, "
+        f"ratios to {rows[0]['reference']}"
+    )
     print(f"  {'':<28}{'median ms':>10}{'quartiles':>18}{'ratio':>8}{'peak MB':>9}{'first s':>9}")
     (reference,) = [r["median"] for r in rows if r["label"] == r["reference"]]
     for row in rows:

@@ -238,7 +238,7 @@ def _forward_function(images: tf.Tensor) -> Callable[..., tf.Tensor]:
 def compiles_here(*images: tf.Tensor) -> bool:
     """Whether `transform` becomes an XLA program of its own where it is now called.
 
-    Not in eager calls, which have no gradient to speed up; nor where TensorFlow's op has its
+    Not in eager calls, each of which may bring another size; nor where TensorFlow's op has its
     fast kernel for GPUs.
     """
     if _backend not in ("auto", "xla") or tf.executing_eagerly() or not xla.pays(*images):

@@ -474,12 +474,10 @@ class Unpaired(keras.metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
-        extra = pairing.extra_channels(y_true, y_pred)
-        share = tf.cast(extra, tf.float32) if isinstance(extra, tf.Tensor) else extra
-        share *= self.pair_fraction
+        share = pairing.paired_share(y_true, y_pred, self.pair_fraction)
         true = pairing.originals(y_true[..., : pairing.size(y_pred, -1)], share)
         predicted = pairing.originals(y_pred, share)
-        if isinstance(extra, int) and extra:
+        if not isinstance(share, tf.Tensor) and share:
             rows = tf.cast(tf.shape(y_true)[0], tf.float32)
             samples = tf.cast(tf.shape(true)[0], tf.float32)
             # Each row notes how many rows the batch has for each of its samples.

@@ -114,6 +114,15 @@ def extra_channels(y_true: tf.Tensor, y_pred: tf.Tensor) -> Any:
     return true - predicted
 
 
+def paired_share(y_true: tf.Tensor, y_pred: tf.Tensor, pair_fraction: float) -> Any:
+    """What `originals` is to be told: `pair_fraction` of a paired target, 0 of a plain one.
+
+    A tensor while shapes are not known.
+    """
+    extra = extra_channels(y_true, y_pred)
+    return (tf.cast(extra, tf.float32) if isinstance(extra, tf.Tensor) else extra) * pair_fraction
+
+
 def unpack(y_true: tf.Tensor) -> Rows:
     """Take a paired target apart. The inverse of what `pair` does to y."""
     y, notes = y_true[..., :-1], y_true[..., -1]

@@ -305,15 +305,13 @@ def _gather_adjoint(
     distance_y = b0 * out_x + b1 * out_y + b2 - rows
     corner = _flat_index(batch, _as_int(out_y), _as_int(out_x), height, width)
     pixels = tf.reshape(upstream, (-1, channels))
-    shape = (*_shape(corner), channels)
     gradient: Any = 0.0
     for row in range(3):
         for column in range(3):
-            values = tf.gather(pixels, tf.reshape(corner + (row * width + column), (-1,)))
+            values = tf.cast(_read(pixels, corner + (row * width + column), 1), dtype)
             weight = _tent(distance_x + (a0 * column + a1 * row))
             weight *= _tent(distance_y + (b0 * column + b1 * row))
-            values = tf.cast(tf.reshape(values, shape), dtype)
-            gradient += tf.cast(weight, dtype)[..., tf.newaxis] * values
+            gradient += _spread(tf.cast(weight, dtype)) * values
     gradient = tf.cast(gradient, upstream.dtype)
     return tf.ensure_shape(gradient, _static_shape(upstream, image_size))
 
@@ -349,7 +347,7 @@ def _scatter(
     else:
         shares = [
             put(
-                tf.cast(top * left, dtype)[..., tf.newaxis] * values,
+                _spread(tf.cast(top * left, dtype)) * values,
                 i * rows.step * width + j * columns.step,
             )
             for i, top in enumerate(rows.weights)

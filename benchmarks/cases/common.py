@@ -6,6 +6,9 @@ import importlib.metadata
 
 import numpy as np
 
+ALPHA = 0.8  # of the regularized steps
+LEARNING_RATE = 1e-3
+
 
 def pictures(*shape: int, seed: int = 0) -> np.ndarray:
     """Uniform noise in [0, 1], NHWC float32."""

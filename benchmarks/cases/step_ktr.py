@@ -9,7 +9,7 @@ from cases import common, steps
 def prepare(batch, size, jit_compile, loss="SparseJacobianLoss", pair_fraction=1.0):
     motion = ktr.RandomAffine(seed=0)
     model = ktr.RegularizedModel(steps.network(), motion, pair_fraction=pair_fraction)
-    loss = getattr(ktr.losses, loss)(steps.ALPHA)
+    loss = getattr(ktr.losses, loss)(common.ALPHA)
     return steps.prepare(model, loss, batch, size, jit_compile)
 
 

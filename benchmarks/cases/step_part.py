@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from cases import common, steps
+from cases import common
 from keras_temporal_reg import pairing
 
 
@@ -23,7 +23,7 @@ def prepare(batch, size, jit_compile, part, loss="SparseJacobianLoss", pair_frac
     if part == "plain loss":
         loss, y_true = keras.losses.MeanSquaredError(), y_true[..., :2]
     else:
-        loss = getattr(ktr.losses, loss)(steps.ALPHA)
+        loss = getattr(ktr.losses, loss)(common.ALPHA)
     y_pred = tf.constant(common.pictures(len(y_true), size, size, 2, seed=2))
 
     def loss_and_gradient(y_true, y_pred):

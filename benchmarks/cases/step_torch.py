@@ -8,9 +8,6 @@ from torch import nn
 
 from cases import common
 
-ALPHA = 0.8
-LEARNING_RATE = 1e-3
-
 
 class UNet(nn.Module):
     """`demo.unet`, layer by layer, NCHW."""
@@ -49,7 +46,7 @@ def prepare(batch, size, jit_compile):
     torch.set_num_threads(2)
     torch.manual_seed(0)
     network = UNet()
-    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), common.LEARNING_RATE)
     x = torch.from_numpy(common.pictures(batch, size, size, 1)).permute(0, 3, 1, 2).contiguous()
     y = torch.from_numpy(common.pictures(batch, size, size, 2, seed=1)).permute(0, 3, 1, 2)
     sample = torch.cat([x, y], dim=1)
@@ -69,7 +66,7 @@ def prepare(batch, size, jit_compile):
         vis = torch.mean((output - y) ** 2)
         reg = torch.mean(((moved_output - output) - (moved[:, 1:] - y)) ** 2)
         optimizer.zero_grad()
-        ((1.0 - ALPHA) * vis + ALPHA * reg).backward()
+        ((1.0 - common.ALPHA) * vis + common.ALPHA * reg).backward()
         optimizer.step()
 
     return step

@@ -28,7 +28,7 @@ class TwoPasses(keras.Model):
             vis = tf.reduce_mean(tf.square(output - y))
             change = (moved_output - output) - (moved_y - y)
             reg = tf.reduce_mean(tf.square(change))
-            loss = (1.0 - steps.ALPHA) * vis + steps.ALPHA * reg
+            loss = (1.0 - common.ALPHA) * vis + common.ALPHA * reg
         weights = self.network.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
         return {"loss": loss}

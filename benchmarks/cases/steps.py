@@ -10,9 +10,6 @@ from tensorflow import keras
 from cases import common
 from keras_temporal_reg import demo
 
-ALPHA = 0.8
-LEARNING_RATE = 1e-3
-
 
 def network() -> keras.Model:
     keras.utils.set_random_seed(0)
@@ -23,7 +20,7 @@ def prepare(
     model: keras.Model, loss: Any, rows: int, size: int, jit_compile: bool
 ) -> Callable[[], Any]:
     """One step of `model` on `rows` samples."""
-    model.compile(keras.optimizers.Adam(LEARNING_RATE), loss, jit_compile=jit_compile)
+    model.compile(keras.optimizers.Adam(common.LEARNING_RATE), loss, jit_compile=jit_compile)
     x = tf.constant(common.pictures(rows, size, size, 1))
     y = tf.constant(common.pictures(rows, size, size, 2, seed=1))
     batches = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
