@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 TENSORFLOW ?= 2.21
 OUTPUT ?= demo-output
+# Two processes; their threads would only get into each other's way.
+PYTEST = TF_NUM_INTRAOP_THREADS=1 $(1)/bin/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo test test-addons test-legacy bench bench-gains lint format setup setup-addons clean
 
@@ -9,14 +11,14 @@ demo: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/ktr demo --output $(OUTPUT)
 
 test: setup
-	.venv/bin/python -m pytest
+	$(call PYTEST,.venv)
 
 test-addons: setup-addons
-	.venv-addons/bin/python -m pytest
+	$(call PYTEST,.venv-addons)
 
 # The same environment as `make test`, with tf_keras in place of Keras 3.
 test-legacy: setup
-	TF_USE_LEGACY_KERAS=1 .venv/bin/python -m pytest -m "not slow"
+	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "not slow"
 
 # Speed and memory against the limit and against peers; 20 to 40 minutes, BENCH=--quick for 10.
 bench: setup setup-addons .venv-peers/installed

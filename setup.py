@@ -42,6 +42,7 @@ EXTRAS = {
         "mypy>=1.8",
         "opencv-python-headless>=4.8",
         "pytest>=8",
+        "pytest-xdist>=3.5",
         "ruff>=0.8",
         "scipy>=1.11",
     ],

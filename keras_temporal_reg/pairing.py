@@ -86,8 +86,7 @@ def pair(
         return _pair(x, y, sample_weight, transform, seed, perturbation, make_input, pair_fraction)
 
     # What a user gives may not compile, or keep a state.
-    own = perturbation is None and make_input is None
-    own = own and (transform is None or type(transform) is transforms.RandomAffine)
+    own = perturbation is None and make_input is None and _is_own(transform)
     numbers = all(t.dtype.is_floating or t.dtype.is_integer for t in tf.nest.flatten(x))
     if own and numbers and image.compiles_here(y, first_image):
         pair_all = xla.compiled(pair_all)
@@ -185,10 +184,16 @@ def _pair(
     def moved(images: tf.Tensor) -> tf.Tensor:
         return images if transform is None else transform.apply(images, motion_for(images))
 
-    moved_y = moved(head(y))
     if make_input is None:
-        moved_x = tf.nest.map_structure(lambda t: moved(head(t)) if _is_image(t) else head(t), x)
+        moved_images = _moved_together(
+            [head(t) for t in (*tf.nest.flatten(x), y) if _is_image(t)], moved, transform
+        )
+        moved_y = moved_images.pop()
+        moved_x = tf.nest.map_structure(
+            lambda t: moved_images.pop(0) if _is_image(t) else head(t), x
+        )
     else:
+        moved_y = moved(head(y))
         moved_x = make_input(moved_y)
         tf.nest.assert_same_structure(x, moved_x)
     if perturbation is not None:
@@ -203,6 +208,27 @@ def _pair(
     if sample_weight is None:
         return paired_x, paired_y, None
     return paired_x, paired_y, _pair_weight(sample_weight, count, y_size, moved)
+
+
+def _is_own(transform: Any) -> bool:
+    return transform is None or type(transform) is transforms.RandomAffine
+
+
+def _moved_together(
+    images: list[tf.Tensor], moved: ImageFunction, transform: Any
+) -> list[tf.Tensor]:
+    """Each of the images moved. Those that fit become channels of one: T is worked out once."""
+    fit = all(
+        t.dtype == images[0].dtype
+        and t.shape[1:3].is_fully_defined()
+        and t.shape[1:3] == images[0].shape[1:3]
+        and t.shape[3] is not None
+        for t in images
+    )
+    # Someone's own transform may look at the number of channels.
+    if not (fit and _is_own(transform)):
+        return [moved(t) for t in images]
+    return tf.split(moved(tf.concat(images, axis=-1)), [t.shape[3] for t in images], axis=-1)
 
 
 def _as_target(y: Any) -> tf.Tensor:
