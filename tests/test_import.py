@@ -33,7 +33,8 @@ LAYERS = (
     {"pairing"},
     {"losses", "metrics"},
     {"model", "data", "callbacks"},
-    {"tasks", "video", "files", "figures"},
+    {"files"},
+    {"tasks", "pictures", "video", "figures"},
     {"evaluate", "report", "experiments", "demo"},
     {"cli", "__main__"},
 )
