@@ -24,7 +24,7 @@ test-legacy: setup
 bench: setup setup-addons .venv-peers/installed
 	.venv/bin/python benchmarks/run.py $(BENCH)
 
-# What is left of the demo's gains where a quarter of each batch is paired; 15 minutes.
+# What is left of the demo's gains where a quarter of each batch is paired; half an hour.
 bench-gains: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python benchmarks/gains.py
 

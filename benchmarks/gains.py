@@ -1,6 +1,6 @@
 """What `pair_fraction` leaves of the demo's gains: full pairing against a quarter, by seed.
 
-    python benchmarks/gains.py [--seeds 0 1 2] [--fraction 0.25] [--output FILE]
+    python benchmarks/gains.py [--seeds 0 1 2 3 4 5] [--fraction 0.25] [--output FILE]
 
 For each seed one network is trained, then fine-tuned from the same weights on the same batches
 without the regularizer, with full pairing and with partial pairing. A gain is by how much the
@@ -24,7 +24,7 @@ MEASURES = ("temporal_error", "smoothness", "relative_smoothness", "psnr", "cont
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[*range(6)])
     parser.add_argument("--fraction", type=float, default=0.25)
     parser.add_argument("--steps", type=int, default=demo.DEFAULT_STEPS)
     parser.add_argument("--output", type=pathlib.Path, default="benchmarks/results/gains.json")

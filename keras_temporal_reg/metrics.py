@@ -9,7 +9,6 @@ that does not grow with their length.
 
 from __future__ import annotations
 
-import collections
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +17,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import checks, image, pairing
+from keras_temporal_reg import checks, image, pairing, xla
 
 PSNR_MARGIN = 1.5  # dB over the trivial predictor from which on a network "clearly beats" it
+_CHUNK_PIXELS = 2**23  # numbers in memory at once, above one window of frames
 TOLERANCE = 0.01  # on structure and contrast ratio, which are known no better than that
 
 
@@ -34,38 +34,44 @@ class _HighPass:
         offsets = np.arange(-self.radius, self.radius + 1)
         kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
         self.kernel = kernel / kernel.sum()
-        self.frames: collections.deque[np.ndarray] = collections.deque()
+        self.frames: list[np.ndarray] = []
         self.first = 0  # number of the oldest frame kept
         self.count = 0  # frames seen
         self.next = 0  # number of the frame whose result comes next
 
-    def push(self, frame: np.ndarray) -> list[np.ndarray]:
-        """Take a frame; return the results that it completes."""
+    def push(self, frame: np.ndarray) -> np.ndarray:
+        """Take a frame; return the results that it completes, ``(frames, *shape of frame)``."""
         self.frames.append(frame)
         self.count += 1
-        # The mirrored start needs frames up to twice the radius, once; then a window will do.
-        ready = []
-        while self.next + self.radius < self.count:
-            ready.append(self._result(self.next, self.count))
-            self.next += 1
-        while self.first < self.next - self.radius:
-            self.frames.popleft()
-            self.first += 1
+        # Several at once by one product of matrices, as far as memory allows.
+        several = max(1, min(16, _CHUNK_PIXELS // max(frame.size, 1)))
+        if self.next + self.radius + several > self.count:
+            return np.empty((0, *frame.shape), frame.dtype)
+        ready = self._results(self.next, several)
+        self.next += several
+        # The mirrored start needs frames up to the radius, once; then a window will do.
+        old = max(self.next - self.radius - self.first, 0)
+        del self.frames[:old]
+        self.first += old
         return ready
 
-    def rest(self) -> list[np.ndarray]:
+    def rest(self) -> np.ndarray:
         """The results still missing, now that the clip has ended. Changes nothing."""
-        return [self._result(t, self.count) for t in range(self.next, self.count)]
+        return self._results(self.next, self.count - self.next)
 
-    def _result(self, t: int, count: int) -> np.ndarray:
-        now = self.frames[t - self.first]
+    def _results(self, start: int, number: int) -> np.ndarray:
+        weights = np.zeros((number, len(self.frames)), self.frames[0].dtype)
+        for row in range(number):
+            t = start + row
+            for weight, s in zip(self.kernel, range(t - self.radius, t + self.radius + 1)):
+                s %= 2 * self.count  # d c b a | a b c d | d c b a
+                s = s if s < self.count else 2 * self.count - 1 - s
+                weights[row, s - self.first] -= weight
+            weights[row, t - self.first] += 1.0
+        frames = np.stack(self.frames).reshape(len(self.frames), -1)
         # Of differences, so that what stands still gives an exact zero.
-        high = np.zeros_like(now)
-        for weight, s in zip(self.kernel, range(t - self.radius, t + self.radius + 1)):
-            s %= 2 * count  # d c b a | a b c d | d c b a
-            s = s if s < count else 2 * count - 1 - s
-            high += weight * (now - self.frames[s - self.first])
-        return high
+        frames -= frames[:1].copy()
+        return (weights @ frames).reshape(number, *self.frames[0].shape)
 
 
 class Stability:
@@ -101,6 +107,8 @@ class Stability:
         self._centred = np.zeros(3)
         self._squared_error = 0.0
         self._deviations: tuple[Any, Any] = (0.0, 0.0)
+        self._flicker: list[float] = []
+        self._flicker_map: Any = 0.0
         self._shape: tuple[int, ...] = ()
         self.frames = 0
 
@@ -111,7 +119,7 @@ class Stability:
             reference: ``(height, width, channels)`` or ``(frames, height, width, channels)``.
             result: the same shape.
         """
-        reference, result = (np.asarray(a, np.float64) for a in (reference, result))
+        reference, result = _as_floats(reference, result)
         if reference.shape != result.shape or reference.ndim not in (3, 4):
             raise ValueError(
                 "reference and result must be frames of one shape, (frames, height, width, "
@@ -130,21 +138,47 @@ class Stability:
     def _update(self, v: np.ndarray, p: np.ndarray) -> None:
         self.frames += 1
         filter_v, filter_p = self._filters
-        for hp_v, hp_p in zip(filter_v.push(v), filter_p.push(p)):
-            self._high_passed += _energies(hp_v, hp_p)
-        # About the mean, by way of one pixel, so that a flat frame gives an exact zero.
-        around_pixel = (u - u[:1, :1] for u in (v, p))
-        centred_v, centred_p = (u - u.mean((0, 1), keepdims=True) for u in around_pixel)
-        self._centred += [
-            np.sum(centred_v**2),
-            np.sum(centred_p**2),
-            np.sum(centred_v * centred_p),
-        ]
-        self._deviations = (
-            self._deviations[0] + np.sqrt(np.mean(centred_v**2, (0, 1))),
-            self._deviations[1] + np.sqrt(np.mean(centred_p**2, (0, 1))),
+        hp_v, hp_p = filter_v.push(v), filter_p.push(p)
+        self._high_passed += _energies(hp_v, hp_p)
+        self._flicker += _flicker(hp_v, hp_p)
+        self._flicker_map = self._flicker_map + _flicker_map(hp_v, hp_p)
+        centred_v, centred_p = _centred(v), _centred(p)
+        vv, pp, vp = (
+            np.array([np.dot(a, b) for a, b in zip(planes, others)], np.float64)
+            for planes, others in (
+                (centred_v, centred_v),
+                (centred_p, centred_p),
+                (centred_v, centred_p),
+            )
         )
-        self._squared_error += float(np.sum((p - v) ** 2))
+        self._centred += [vv.sum(), pp.sum(), vp.sum()]
+        pixels = centred_v.shape[1]
+        self._deviations = (
+            self._deviations[0] + np.sqrt(vv / pixels),
+            self._deviations[1] + np.sqrt(pp / pixels),
+        )
+        error = (p - v).ravel()
+        self._squared_error += float(np.dot(error, error))
+
+    def flicker(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where and when the result flickers: the root mean square of ``hp(p - v)``.
+
+        Returns:
+            Of each frame so far, ``(frames,)``, and of each pixel, ``(height, width)``; float64.
+
+        Raises:
+            ValueError: while there are fewer than two frames.
+        """
+        hp_v, hp_p = self._rest()
+        of_frames = self._flicker + _flicker(hp_v, hp_p)
+        of_pixels = (self._flicker_map + _flicker_map(hp_v, hp_p)) / self.frames
+        return np.array(of_frames), np.sqrt(of_pixels)
+
+    def _rest(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.frames < 2:
+            raise ValueError(f"a clip must have at least 2 frames. Received: {self.frames}")
+        filter_v, filter_p = self._filters
+        return filter_v.rest(), filter_p.rest()
 
     def result(self) -> dict[str, float]:
         """``smoothness``, ``contrast_ratio``, ``relative_smoothness``, ``temporal_error``,
@@ -153,13 +187,7 @@ class Stability:
         Raises:
             ValueError: while there are fewer than two frames.
         """
-        if self.frames < 2:
-            raise ValueError(f"a clip must have at least 2 frames. Received: {self.frames}")
-        filter_v, filter_p = self._filters
-        high_passed = self._high_passed.copy()
-        for hp_v, hp_p in zip(filter_v.rest(), filter_p.rest()):
-            high_passed += _energies(hp_v, hp_p)
-        of_v, of_p, of_error = high_passed
+        of_v, of_p, of_error = self._high_passed + _energies(*self._rest())
         smoothness = math.sqrt(_ratio(of_v, of_p))
         deviation_v, deviation_p = self._deviations
         flat = deviation_v == 0
@@ -236,8 +264,8 @@ def high_pass(clip: Any, sigma: float = 2.0) -> np.ndarray:
         float64, the shape of `clip`.
     """
     high_passed = _HighPass(sigma)
-    frames = [r for frame in np.asarray(clip, np.float64) for r in high_passed.push(frame)]
-    return np.stack(frames + high_passed.rest())
+    pieces = [high_passed.push(frame) for frame in np.asarray(clip, np.float64)]
+    return np.concatenate([*pieces, high_passed.rest()])
 
 
 def stability(reference: Any, result: Any, sigma: float = 2.0) -> dict[str, float]:
@@ -316,11 +344,11 @@ def ssim(reference: Any, result: Any, max_value: float = 1.0) -> float:
     """
     reference, result = (np.asarray(a, np.float32) for a in (reference, result))
     _same_shape(reference, result)
-    index = [
-        tf.image.ssim(v[np.newaxis], p[np.newaxis], max_val=max_value)
-        for v, p in zip(reference, result)
-    ]
+    index = [_ssim(v[np.newaxis], p[np.newaxis], max_value) for v, p in zip(reference, result)]
     return float(tf.reduce_mean(index))
+
+
+_ssim = tf.function(tf.image.ssim, reduce_retracing=True, autograph=False)
 
 
 def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> float:
@@ -362,22 +390,77 @@ def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> flo
         )
     if mask is not None and np.shape(mask) != flow_shape[:3]:
         raise ValueError(f"mask must have shape {flow_shape[:3]}. Received: {np.shape(mask)}")
-    errors = []
+    streamed = WarpingError()
+    streamed.update_state(frames[0])
     for t in range(pairs):
-        now, after, step = frames[t], tf.constant(frames[t + 1 : t + 2]), motion[t : t + 1]
-        if motion.ndim == 2:
-            warped = image.transform(after, step, "bilinear", "nearest")
-            trusted = image.inside(tf.constant(step), *frames.shape[1:3])
-        else:
-            warped = image.displace(after, tf.constant(step))
-            trusted = image.displacement_inside(tf.constant(step))
-        trusted = trusted[0].numpy().astype(np.float64)
-        if mask is not None:
-            trusted = trusted * np.asarray(mask[t], np.float64)
-        error = np.sum((warped[0].numpy().astype(np.float64) - now) ** 2, axis=-1)
-        if trusted.sum() > 0:
-            errors.append(np.sum(trusted * error) / trusted.sum())
-    return float(np.mean(errors)) if errors else math.nan
+        streamed.update_state(frames[t + 1], motion[t], None if mask is None else mask[t])
+    return streamed.result()
+
+
+class WarpingError:
+    """`warping_error` of a clip that comes frame by frame.
+
+    Example:
+        >>> import numpy as np, keras_temporal_reg as ktr
+        >>> still = np.random.default_rng(0).uniform(size=(8, 8, 3))
+        >>> error = ktr.metrics.WarpingError()
+        >>> error.update_state(still)
+        >>> error.update_state(still, motion=np.zeros((8, 8, 2)))
+        >>> error.result()
+        0.0
+    """
+
+    def __init__(self) -> None:
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        """Forget all frames."""
+        self.errors: list[float] = []  # of each pair of neighbours; NaN where no pixel counts
+        self._before: np.ndarray | None = None
+
+    def update_state(self, frame: Any, motion: Any = None, mask: Any = None) -> None:
+        """Take the next frame.
+
+        Args:
+            frame: ``(height, width, channels)``.
+            motion: ``(8,)`` or ``(height, width, 2)``, from the frame before to this one. None
+                for the first frame, and where a cut keeps two frames from being compared.
+            mask: ``(height, width)``, 1 where the motion is to be trusted.
+        """
+        frame = np.asarray(frame, np.float32)
+        if motion is not None and self._before is not None:
+            mask = np.ones(frame.shape[:2], np.float32) if mask is None else mask
+            # Compiling takes about a second, which small clips do not win back.
+            large = frame.shape[0] * frame.shape[1] >= 128 * 128
+            unexplained = _compiled_unexplained if large else _unexplained
+            parts = (self._before, frame, np.asarray(motion, np.float32), np.asarray(mask))
+            total, weight = unexplained(*(tf.cast(part, tf.float32) for part in parts))
+            self.errors.append(float(total) / float(weight) if weight > 0 else math.nan)
+        self._before = frame
+
+    def result(self) -> float:
+        """Mean over the pairs so far; NaN without any."""
+        found = [error for error in self.errors if not math.isnan(error)]
+        return float(np.mean(found)) if found else math.nan
+
+
+def _unexplained(
+    frame: tf.Tensor, after: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Masked sum of squares of ``warp(after) - frame``, and the sum of the mask."""
+    after, motion = after[tf.newaxis], motion[tf.newaxis]
+    if motion.shape.rank == 2:
+        warped = image.transform(after, motion, "bilinear", "nearest")
+        inside = image.inside(motion, *frame.shape[:2])
+    else:
+        warped = image.displace(after, motion)
+        inside = image.displacement_inside(motion)
+    mask *= inside[0]
+    error = tf.reduce_sum(tf.square(warped[0] - frame), axis=-1)
+    return tf.reduce_sum(mask * error), tf.reduce_sum(mask)
+
+
+_compiled_unexplained = xla.compiled(_unexplained)
 
 
 def verdict(
@@ -505,8 +588,35 @@ class Unpaired(keras.metrics.Metric):
         return cls(**{**config, "metric": keras.utils.deserialize_keras_object(config["metric"])})
 
 
-def _energies(hp_v: np.ndarray, hp_p: np.ndarray) -> list[float]:
-    return [float(np.sum(u**2)) for u in (hp_v, hp_p, hp_p - hp_v)]
+def _as_floats(reference: Any, result: Any) -> tuple[np.ndarray, np.ndarray]:
+    """As arrays of one float dtype; float32 stays, which halves the time of long clips."""
+    pair = np.asarray(reference), np.asarray(result)
+    single = all(a.dtype in (np.float16, np.float32) for a in pair)
+    reference, result = (a.astype(np.float32 if single else np.float64, copy=False) for a in pair)
+    return reference, result
+
+
+def _centred(frame: np.ndarray) -> np.ndarray:
+    """``(channels, pixels)``, each channel about its mean."""
+    planes = np.ascontiguousarray(frame.reshape(-1, frame.shape[-1]).T)
+    # By way of one pixel, so that a flat frame gives an exact zero.
+    planes = planes - planes[:, :1]
+    return planes - planes.mean(axis=1, keepdims=True)
+
+
+def _energies(hp_v: np.ndarray, hp_p: np.ndarray) -> np.ndarray:
+    """Of hp(v), hp(p) and hp(p - v)."""
+    flat = (u.ravel() for u in (hp_v, hp_p, hp_p - hp_v))
+    return np.array([np.dot(u, u) for u in flat], np.float64)
+
+
+def _flicker(hp_v: np.ndarray, hp_p: np.ndarray) -> list[float]:
+    return [float(np.sqrt(np.mean(np.square(p - v)))) for v, p in zip(hp_v, hp_p)]
+
+
+def _flicker_map(hp_v: np.ndarray, hp_p: np.ndarray) -> np.ndarray:
+    """Sum over frames, mean of channels, of the squares of hp(p - v)."""
+    return np.square(hp_p - hp_v).mean(axis=-1).sum(axis=0, dtype=np.float64)
 
 
 def _ratio(a: float, b: float) -> float:

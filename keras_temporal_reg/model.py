@@ -31,7 +31,7 @@ class RegularizedModel(keras.Model):
         make_input: for tasks whose input is made from the target: the transformed input is
             then ``make_input(T(y))``, motion before degradation, in place of ``T(x)``.
         pair_fraction: share of each batch that gets a counterpart, in (0, 1]. A quarter costs
-            1.3 to 1.4 plain steps in place of 2; which part it is changes from step to step.
+            1.2 to 1.3 plain steps in place of 2; which part it is changes from step to step.
 
     Raises:
         ValueError: if the model has several outputs or its output's aspect is not that of
