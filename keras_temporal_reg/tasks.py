@@ -138,7 +138,8 @@ def _as_it_is(rgb: np.ndarray) -> np.ndarray:
 
 
 def _shown(x: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    shown = np.clip(np.nan_to_num(prediction), 0.0, 1.0).astype(np.float32)
+    # Comparisons are False for NaN, which is shown as black.
+    shown = np.minimum(np.where(prediction > 0.0, prediction, 0.0), 1.0).astype(np.float32)
     return np.repeat(shown, 3, axis=-1) if shown.shape[-1] == 1 else shown[..., :3]
 
 
@@ -183,30 +184,35 @@ colorization = Task("colorization", _to_y_cbcr, _to_rgb, _grey, "grey")
 """Y in [0, 1] to Cb and Cr in [-0.5, 0.5] (BT.601, full range)."""
 
 
-def _halved(y: tf.Tensor) -> tf.Tensor:
-    return tf.nn.avg_pool2d(y, 2, 2, "VALID")
+def _super_resolution(scale: int) -> Task:
+    def reduced(y: tf.Tensor) -> tf.Tensor:
+        return tf.nn.avg_pool2d(y, scale, scale, "VALID")
+
+    def sample(rgb: np.ndarray) -> Arrays:
+        height, width = (side // scale * scale for side in rgb.shape[-3:-1])
+        return _made_by(reduced, rgb[..., :height, :width, :])
+
+    def repeated(x: np.ndarray) -> np.ndarray:
+        return np.repeat(np.repeat(x, scale, axis=-3), scale, axis=-2)
+
+    return Task(
+        "super-resolution" + ("" if scale == 2 else f"-{scale}"),
+        sample,
+        _shown,
+        repeated,
+        "repeated pixels",
+        frame=_as_it_is,
+        make_input=reduced,
+        scale=scale,
+    )
 
 
-def _doubled(x: np.ndarray) -> np.ndarray:
-    return np.repeat(np.repeat(x, 2, axis=-3), 2, axis=-2)
-
-
-super_resolution = Task(
-    "super-resolution",
-    lambda rgb: _made_by(_halved, _even(rgb)),
-    _shown,
-    _doubled,
-    "doubled pixels",
-    frame=_as_it_is,
-    make_input=_halved,
-    scale=2,
-)
+super_resolution = _super_resolution(2)
 """RGB to RGB of twice the height and width, both in [0, 1]; x is made by averaging 2 x 2 pixels."""
-
-
-def _even(rgb: np.ndarray) -> np.ndarray:
-    height, width = rgb.shape[-3] // 2 * 2, rgb.shape[-2] // 2 * 2
-    return rgb[..., :height, :width, :]
+super_resolution_3 = _super_resolution(3)
+"""The same for three times."""
+super_resolution_4 = _super_resolution(4)
+"""The same for four times."""
 
 
 def _noisy(y: tf.Tensor) -> tf.Tensor:

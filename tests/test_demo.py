@@ -78,7 +78,9 @@ def test_a_short_run_writes_all_that_it_promises(tmp_path, capsys):
     summary = demo.run(tmp_path, clips=[clip], steps=6, seed=3)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "comparison.mp4",
+        "evaluation.json",
         "plain.keras",
+        "report.html",
         "slices.png",
         "stabilized.keras",
         "summary.json",
@@ -89,6 +91,13 @@ def test_a_short_run_writes_all_that_it_promises(tmp_path, capsys):
         assert set(summary["clips"]["carphone_pristine"][group]) == set(demo.MEASURES)
     printed = capsys.readouterr().out
     assert "temporal error" in printed and "STABILISED" in printed
+    # The report measures the saved networks again, and comes to the same figures.
+    evaluated = json.loads((tmp_path / "evaluation.json").read_text())
+    assert evaluated["verdict"] == summary["verdict"]
+    for key in demo.MEASURES:
+        assert evaluated["mean"]["plain fine-tuning"][key] == pytest.approx(
+            summary["baseline"][key], rel=1e-3
+        )
     assert len(video.read(tmp_path / "comparison.mp4").frames) == demo.TEST_FRAMES
 
     # The figures are those of the saved networks, which plain Keras loads.

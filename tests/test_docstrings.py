@@ -21,6 +21,19 @@ PUBLIC = (
     "data",
     "callbacks",
     "tasks",
+    "camera",
+    "video",
+    "pictures",
+    "flow",
+    "inference",
+    "materials",
+    "measuring",
+    "evaluation",
+    "processing",
+    "finetuning",
+    "saved",
+    "report",
+    "progress",
 )
 # Keras, or the class itself, says what these do.
 HOOKS = {

@@ -1,7 +1,5 @@
 """Tests of keras_temporal_reg.tasks, against OpenCV and the closed form of BT.601."""
 
-import dataclasses
-
 import cv2
 import numpy as np
 import pytest
@@ -93,10 +91,90 @@ def test_task_of_a_users_own_is_one_object():
     )
     x, y = task.sample(picture())
     np.testing.assert_allclose(task.picture(x, y), 1 - picture())
-    assert {field.name for field in dataclasses.fields(task)} == {
-        "name",
-        "sample",
-        "picture",
-        "trivial",
-        "trivial_name",
-    }
+    np.testing.assert_allclose(task.input(picture()), x)
+    np.testing.assert_allclose(task.target(picture()), y)
+
+
+OWN = [
+    ktr.tasks.restoration,
+    ktr.tasks.colorization,
+    ktr.tasks.super_resolution,
+    ktr.tasks.super_resolution_3,
+    ktr.tasks.super_resolution_4,
+    ktr.tasks.denoising,
+    ktr.tasks.hdr,
+]
+
+
+@pytest.mark.parametrize("task", OWN, ids=lambda task: task.name)
+def test_every_task_takes_a_picture_and_a_clip(task):
+    rng = np.random.default_rng(0)
+    rgb = rng.uniform(size=(2, 26, 37, 3)).astype(np.float32)
+    for frames in (rgb[0], rgb):
+        x, y = task.sample(frames)
+        height, width = (side // task.scale for side in (26, 37))
+        assert x.shape[-3:-1] == (height, width)
+        assert y.shape[-3:-1] == (height * task.scale, width * task.scale)
+        assert x.dtype == y.dtype == np.float32
+        assert task.trivial(x).shape == y.shape
+        shown = task.picture(x, y)
+        assert shown.shape == (*y.shape[:-1], 3)
+        assert shown.dtype == np.float32 and 0 <= shown.min() and shown.max() <= 1
+        assert task.input(frames).shape[-1] == x.shape[-1]
+        np.testing.assert_array_equal(task.target(frames), y)
+
+
+@pytest.mark.parametrize("task", OWN, ids=lambda task: task.name)
+def test_every_task_is_found_by_its_name(task):
+    assert ktr.tasks.find(task.name) is task
+
+
+def test_a_task_is_found_by_its_dotted_path():
+    assert ktr.tasks.find("keras_temporal_reg.tasks.denoising") is ktr.tasks.denoising
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("magic", "task must be one of colorization, denoising, hdr.*Received: 'magic'"),
+        ("no_module.task", "Received: 'no_module.task'"),
+        ("os.path", "must be a keras_temporal_reg.tasks.Task"),
+    ],
+)
+def test_an_unknown_task_is_refused(name, message):
+    with pytest.raises(ValueError, match=message):
+        ktr.tasks.find(name)
+
+
+def test_values_of_another_range_are_carried_over():
+    task = ktr.tasks.with_values(ktr.tasks.super_resolution, -1.0, 1.0)
+    rgb = np.random.default_rng(0).uniform(size=(8, 8, 3)).astype(np.float32)
+    x, y = task.sample(rgb)
+    plain_x, plain_y = ktr.tasks.super_resolution.sample(rgb)
+    np.testing.assert_allclose(x, 2 * plain_x - 1, atol=1e-6)
+    np.testing.assert_allclose(y, 2 * plain_y - 1, atol=1e-6)
+    np.testing.assert_allclose(task.picture(x, y), plain_y, atol=1e-6)
+    np.testing.assert_allclose(task.trivial(x), 2 * ktr.tasks.super_resolution.trivial(plain_x) - 1)
+    np.testing.assert_allclose(task.make_input(y[np.newaxis])[0], x, atol=1e-6)
+    with pytest.raises(ValueError, match=r"the lower first\. Received: 1\.0, 0\.0"):
+        ktr.tasks.with_values(task, 1.0, 0.0)
+
+
+def test_super_resolution_averages_pixels():
+    rgb = np.arange(48, dtype=np.float32).reshape(4, 4, 3) / 48
+    x, _ = ktr.tasks.super_resolution.sample(rgb)
+    np.testing.assert_allclose(x[0, 1], rgb[:2, 2:].mean(axis=(0, 1)), rtol=1e-6)
+
+
+def test_noise_has_the_strength_that_it_says():
+    x, y = ktr.tasks.denoising.sample(np.full((200, 200, 3), 0.5, np.float32))
+    assert np.std(x - y) == pytest.approx(0.05, rel=0.02)
+
+
+def test_the_virtual_camera_clips_a_share_of_the_pixels():
+    light = np.random.default_rng(0).lognormal(0.0, 1.5, (100, 100, 3)).astype(np.float32)
+    x, y = ktr.tasks.hdr.sample(light)
+    np.testing.assert_allclose(np.exp(y) - 1 / 255, light, rtol=1e-3, atol=1e-5)
+    clipped = (x.max(axis=-1) >= 0.97).mean()
+    assert 0.03 < clipped < 0.3
+    assert np.corrcoef(x.ravel(), np.argsort(np.argsort(light.ravel())))[0, 1] > 0.8

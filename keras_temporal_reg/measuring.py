@@ -1,0 +1,422 @@
+"""Measure networks on one clip, in one pass, in memory that does not grow with its length."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_temporal_reg import flow, inference, materials, metrics, pictures, report, tasks, video
+
+INPUT = "input"
+REFERENCE = "reference"
+FLOWS = (*flow.METHODS, "none")
+FLOW_PAIRS = 600  # of neighbours, of each clip, that flow is estimated at
+SHOWN_FRAMES = 600  # of each clip, in the report
+SHOWN_WIDTH = 640  # pixels
+_COLUMNS = 9  # of pixels that are kept over time, of which the report shows one
+
+MEASURES = (
+    report.Measure(
+        "temporal_error",
+        "Temporal error",
+        "Change over time that the reference does not have, over the change that it has. 0 is "
+        "perfect, 1 is what a frozen picture gets. It sinks towards 1 when a result fades.",
+        "lower",
+    ),
+    report.Measure(
+        "psnr", "PSNR, dB", "Likeness to the reference, frame by frame.", "higher", digits=2
+    ),
+    report.Measure(
+        "ssim", "SSIM", "Structural similarity to the reference (Wang et al. 2004).", "higher"
+    ),
+    report.Measure(
+        "smoothness",
+        "Smoothness S",
+        "Fast change of the reference over that of the result: above 1, smoother. Fading and "
+        "blurring raise it, too, so read it beside the contrast ratio and PSNR.",
+        "higher",
+    ),
+    report.Measure(
+        "contrast_ratio",
+        "Contrast C",
+        "Spatial standard deviation of the result over that of the reference.",
+        "nearer to 1",
+    ),
+    report.Measure(
+        "relative_smoothness", "S x C", "Smoothness for the same amount of signal.", "higher"
+    ),
+    report.Measure(
+        "structure",
+        "Structure",
+        "Correlation with the reference about the mean of each frame, whatever the contrast.",
+        "higher",
+    ),
+    report.Measure(
+        "warping_error",
+        "Warping error",
+        "Squared difference of neighbouring frames that their motion does not explain (Lai et "
+        "al. 2018), of values in [0, 1], times 10^4.",
+        "lower",
+        digits=2,
+    ),
+    report.Measure(
+        "flow_difference",
+        "tOF, pixels",
+        "Mean length of the difference between the optical flow of the reference and that of the "
+        "result (Farneback).",
+        "lower",
+    ),
+)
+WARPING_UNIT = 1e4  # the report shows warping errors times this
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipEvaluation:
+    """What was measured on one clip.
+
+    Attributes:
+        name: of the clip.
+        frames: how many were measured.
+        size: height and width of the clip's frames, in pixels.
+        rate: frames a second.
+        measures: by name of the result (``"input"``, then each model) and of the measure.
+        per_frame: ``"flicker"``, rms of hp(p - v), and ``"psnr"``, by name of the result.
+        reference: what results were held against, in words.
+        notes: what a reader should know, in sentences.
+    """
+
+    name: str
+    frames: int
+    size: tuple[int, int]
+    rate: float
+    measures: Mapping[str, Mapping[str, float]]
+    per_frame: Mapping[str, Mapping[str, Sequence[float]]]
+    reference: str
+    notes: tuple[str, ...]
+
+
+class _Shown:
+    """Pictures of a chunk, and what is made of each once."""
+
+    def __init__(self, pictures_: np.ndarray, before: np.ndarray | None) -> None:
+        self.pictures = pictures_
+        self.bytes = pictures.to_bytes(pictures_)
+        self.greys = [flow.as_grey(frame) for frame in self.bytes]
+        # Of the frame before each.
+        self.before = [self.greys[0] if before is None else before, *self.greys[:-1]]
+
+
+class _Result:
+    """What is gathered of one result, frame by frame."""
+
+    def __init__(self, sigma: float) -> None:
+        self.stability = metrics.Stability(sigma)
+        self.warping = metrics.WarpingError()
+        self.flow_difference = flow.FlowDifference()
+        self.ssim: list[float] = []
+        self.psnr: list[float] = []
+
+    def measures(self) -> dict[str, float]:
+        found = self.stability.result() if self.stability.frames else {}
+        found["ssim"] = float(np.mean(self.ssim)) if self.ssim else math.nan
+        found["warping_error"] = self.warping.result()
+        found["flow_difference"] = self.flow_difference.result()
+        return {measure.key: found.get(measure.key, math.nan) for measure in MEASURES}
+
+
+class Measuring:
+    """One clip, on its way through the networks and the measures."""
+
+    def __init__(
+        self,
+        material: materials.Material,
+        networks: Mapping[str, Any],
+        task: tasks.Task,
+        values: tuple[float, float],
+        flow_method: str,
+        memory: float | None,
+        sigma: float,
+        previews: Path | None,
+    ) -> None:
+        self.material, self.networks, self.task = material, networks, task
+        self.values = values
+        self.flow_method, self.memory, self.previews = flow_method, memory, previews
+        self.results = {name: _Result(sigma) for name in (INPUT, *networks)}
+        self.count = 0
+        self.notes = material.notes
+        self.flow_step = 1
+        if material.motion is None and flow_method != "none" and material.count is not None:
+            self.flow_step = math.ceil(material.count / FLOW_PAIRS)
+        if self.flow_step > 1:
+            self.notes.append(
+                f"Flow was estimated at one pair of neighbours in {self.flow_step}, about "
+                f"{FLOW_PAIRS} in all."
+            )
+        self._last: dict[str, np.ndarray] = {}  # grey frames
+        self._columns: dict[str, list[np.ndarray]] = {}
+        self._previews: dict[str, Any] = {}
+
+    def run(self, bar: Any) -> ClipEvaluation:
+        """Read, run and measure; what was measured before a clip breaks off is kept."""
+        runners: dict[str, Any] = {}
+        advance = bar(self.material.name, self.material.count)
+        pending: Future[None] | None = None
+        if self.previews is not None:
+            self.previews.mkdir()
+        frames = video.ahead(self._chunks())
+        with ThreadPoolExecutor(1) as turn, ThreadPoolExecutor(2) as pool, self._writers() as open_:
+            try:
+                for x, y in frames:
+                    if not runners:
+                        runners = self._runners(x)
+                    made = {name: run(x) for name, run in runners.items()}
+                    if pending is not None:
+                        pending.result()
+                    pending = turn.submit(self._measure, x, y, made, pool, open_)
+                    advance(len(x))
+                if pending is not None:
+                    pending.result()
+            except video.BrokenClip as error:
+                if pending is not None:
+                    pending.result()
+                if self.count < 2:
+                    raise
+                self.notes.append(f"{error}; what came before was measured.".capitalize())
+        if self.count < 2:
+            raise video.ClipError(
+                f"clip {self.material.name} must have at least 2 frames. Received: {self.count}"
+            )
+        results = {name: r.measures() for name, r in self.results.items()}
+        judged = {name: r for name, r in self.results.items() if r.stability.frames}
+        flicker = {name: r.stability.flicker()[0].tolist() for name, r in judged.items()}
+        psnr = {name: r.psnr for name, r in judged.items()}
+        return ClipEvaluation(
+            self.material.name,
+            self.count,
+            self.material.size,
+            float(self.material.rate),
+            results,
+            {"flicker": flicker, "psnr": psnr},
+            self.material.reference,
+            tuple(self.notes),
+        )
+
+    def _chunks(self) -> Iterator[tuple[np.ndarray, list[np.ndarray | None]]]:
+        for chunk in video.chunks(self.material.frames(), math.prod(self.material.size)):
+            yield np.stack([x for x, _ in chunk]).astype(np.float32), [y for _, y in chunk]
+
+    def _runners(self, x: np.ndarray) -> dict[str, Any]:
+        found = {}
+        for name, model in self.networks.items():
+            try:
+                run = inference.runner(model, *x.shape[1:], memory=self.memory, values=self.values)
+            except ValueError as error:
+                raise ValueError(
+                    f"model {name} cannot be run on {self.material.name}: {error}"
+                ) from (error)
+            if run.scale != self.task.scale:
+                raise ValueError(
+                    f"model {name} returns {run.scale} times the size of what it is given, and the "
+                    f"task {self.task.name} asks for {self.task.scale} times; "
+                    "see --task super-resolution, super-resolution-3 and -4"
+                )
+            if run.tiles > 1:
+                self.notes.append(
+                    f"{name} ran in {run.tiles} tiles of {run.tile[1]} x {run.tile[0]} pixels."
+                )
+            found[name] = run
+        return found
+
+    def _measure(
+        self, x: np.ndarray, y: list[np.ndarray | None], made: dict, pool: Any, open_: Any
+    ) -> None:
+        floor = np.asarray(self.task.trivial(x), np.float32)
+        truth = np.stack([f if t is None else t for t, f in zip(y, floor)])
+        for name, prediction in made.items():
+            if prediction.shape != truth.shape:
+                raise ValueError(
+                    f"model {name} must return {truth.shape[-1]} channels for the task "
+                    f"{self.task.name}. Received: {prediction.shape[-1]}"
+                )
+        made = {**made, INPUT: floor, REFERENCE: truth}
+        shown = dict(
+            zip(
+                made,
+                pool.map(
+                    lambda name: _Shown(self.task.picture(x, made[name]), self._last.get(name)),
+                    made,
+                ),
+            )
+        )
+        self._last = {name: of.greys[-1] for name, of in shown.items()}
+        numbers = range(self.count, self.count + len(x))
+        motions = self._motions(shown[INPUT], numbers, pool)
+        true_flows = self._flows(shown[REFERENCE], numbers, pool)
+        done = [
+            pool.submit(self._update, name, made[name], truth, shown, motions, true_flows, numbers)
+            for name in self.results
+        ]
+        for name in made:
+            self._keep(name, shown[name].bytes, open_)
+        for future in done:
+            future.result()
+        self.count += len(x)
+
+    def _update(
+        self,
+        name: str,
+        prediction: np.ndarray,
+        truth: np.ndarray,
+        shown: dict[str, _Shown],
+        motions: list,
+        true_flows: list,
+        numbers: range,
+    ) -> None:
+        result, own = self.results[name], shown[name]
+        for picture, motion in zip(own.pictures, motions):
+            result.warping.update_state(picture, *(motion or (None, None)))
+        if name == INPUT and not self.material.has_reference:
+            return  # it is what the others are held against
+        result.stability.update_state(truth, prediction)
+        result.psnr += [_decibel(float(np.square(p - t).mean())) for p, t in zip(prediction, truth)]
+        result.ssim += [flow.ssim(v, p) for v, p in zip(shown[REFERENCE].pictures, own.pictures)]
+        for true_flow, number, before, grey in zip(true_flows, numbers, own.before, own.greys):
+            if self._is_sampled(number):
+                estimated = flow.estimate(before, grey, "farneback")
+                result.flow_difference.update_state(true_flow, estimated)
+
+    def _is_sampled(self, number: int) -> bool:
+        """Whether flow is estimated from the frame before to this one."""
+        return self.flow_method != "none" and number > 0 and number % self.flow_step == 0
+
+    def _motions(self, shown: _Shown, numbers: range, pool: Any) -> list:
+        """Motion and mask from the frame before each; None where there is none."""
+        if self.material.motion is not None:
+            known = self.material.motion(self.task.scale)
+            return [None if t == 0 else (known[t - 1], None) for t in numbers]
+        sampled = map(self._is_sampled, numbers)
+        return list(pool.map(self._flow_and_mask, sampled, shown.before, shown.greys))
+
+    def _flows(self, shown: _Shown, numbers: range, pool: Any) -> list:
+        """Farneback's flow from the frame before each."""
+        sampled = map(self._is_sampled, numbers)
+        return list(
+            pool.map(
+                lambda wanted, a, b: flow.estimate(a, b, "farneback") if wanted else None,
+                sampled,
+                shown.before,
+                shown.greys,
+            )
+        )
+
+    def _flow_and_mask(self, sampled: bool, before: np.ndarray, grey: np.ndarray) -> Any:
+        if not sampled:
+            return None
+        forward = flow.estimate(before, grey, self.flow_method)
+        backward = flow.estimate(grey, before, self.flow_method)
+        return forward, flow.trusted(forward, backward)
+
+    def _writers(self) -> Any:
+        @contextlib.contextmanager
+        def opened() -> Iterator[Any]:
+            with contextlib.ExitStack() as stack:
+                yield lambda path: stack.enter_context(
+                    video.writer(path, self.material.rate.limit_denominator(60000))
+                )
+
+        return opened()
+
+    def _keep(self, name: str, frames: np.ndarray, open_: Any) -> None:
+        """What the report shows of the first frames."""
+        if self.previews is None:
+            return
+        columns = self._columns.setdefault(name, [])
+        places = _places(frames.shape[2])
+        for frame in frames[: max(SHOWN_FRAMES - len(columns), 0)]:
+            columns.append(frame[:, places])
+            if name not in self._previews:
+                self._previews[name] = open_(self._preview(name))
+            height, width = _shown_size(*frame.shape[:2])
+            self._previews[name](video.resized(frame, width, height))
+
+    def _preview(self, name: str) -> Path:
+        assert self.previews is not None
+        number = [INPUT, *self.networks, REFERENCE].index(name)
+        return self.previews / f"{number}.mp4"
+
+    def section(self, measured: ClipEvaluation) -> report.ClipSection:
+        """What the report shows of this clip."""
+        maps = {
+            name: result.stability.flicker()[1]
+            for name, result in self.results.items()
+            if result.stability.frames
+        }
+        # The column where the first network flickers most.
+        first = maps[next(iter(self.networks))]
+        column = int(first[:, _places(first.shape[1])].mean(axis=0).argmax())
+        panels = []
+        for name in (*self.results, REFERENCE):
+            if name == REFERENCE and not self.material.has_reference:
+                continue
+            heat = maps.get(name)
+            if heat is not None:
+                size = _shown_size(*heat.shape)
+                heat = video.resized(heat.astype(np.float32), size[1], size[0])
+            panels.append(
+                report.Panel(
+                    label(name, self.task),
+                    self._preview(name),
+                    np.stack([c[:, column] for c in self._columns[name]], axis=1),
+                    heat,
+                )
+            )
+        shown = min(measured.frames, SHOWN_FRAMES)
+        notes = [f"Held against {measured.reference}.", *measured.notes]
+        if shown < measured.frames:
+            notes.append(f"Players and slices show its first {shown} of {measured.frames} frames.")
+        rows = {
+            label(name, self.task): as_shown(measures)
+            for name, measures in measured.measures.items()
+        }
+        plots = {"Flicker (rms of fast error)": "flicker", "PSNR, dB": "psnr"}
+        per_frame = {
+            title: {
+                label(name, self.task): series[:shown]
+                for name, series in measured.per_frame[key].items()
+            }
+            for title, key in plots.items()
+        }
+        return report.ClipSection(
+            measured.name, measured.rate, shown, panels, rows, per_frame, notes
+        )
+
+
+def _places(width: int) -> np.ndarray:
+    """The columns that are kept over time."""
+    return np.linspace(0, width - 1, _COLUMNS + 2)[1:-1].astype(int)
+
+
+def _decibel(mean_squared_error: float) -> float:
+    return math.inf if mean_squared_error == 0 else -10.0 * math.log10(mean_squared_error)
+
+
+def _shown_size(height: int, width: int) -> tuple[int, int]:
+    factor = min(1.0, SHOWN_WIDTH / width)
+    return tuple(max(round(side * factor / 2) * 2, 2) for side in (height, width))  # type: ignore[return-value]
+
+
+def label(name: str, task: tasks.Task) -> str:
+    """What the report calls a result."""
+    return f"{INPUT} ({task.trivial_name})" if name == INPUT else name
+
+
+def as_shown(measures: Mapping[str, float]) -> dict[str, float]:
+    """Measures in the units of `MEASURES`."""
+    return {**measures, "warping_error": measures["warping_error"] * WARPING_UNIT}

@@ -1,0 +1,613 @@
+"""Fine-tuning saved models: every form, every way in which a run can end."""
+
+import hashlib
+import importlib.util
+import inspect
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+import keras_temporal_reg as ktr
+import keras_temporal_reg.finetuning as module
+from keras_temporal_reg import pictures, saved, tasks
+from keras_temporal_reg.finetuning import finetune
+
+KERAS_3 = hasattr(keras, "ops")
+ROOT = pathlib.Path(__file__).parents[1]
+KERAS_2 = ROOT / ".venv-addons/bin/python"
+OWN_FORMS = ("keras", "h5") if KERAS_3 else ("keras", "h5", "savedmodel")
+NAMES = {"keras": "network.keras", "h5": "network.h5", "savedmodel": "network"}
+QUICK = {"steps": 4, "batch_size": 2, "crop": 16, "progress": False}
+
+
+def network(scale=2, channels=3):
+    """Batch normalization, a skip, halving and an up-sampling head."""
+    from tensorflow import keras
+
+    layers = keras.layers
+    x = keras.Input((None, None, channels))
+    h = layers.Conv2D(4, 3, padding="same")(x)
+    h = layers.BatchNormalization()(h)
+    first = layers.Activation("relu")(h)
+    h = layers.MaxPooling2D()(first)
+    h = layers.Conv2D(4, 3, padding="same", activation="relu")(h)
+    h = layers.Concatenate()([layers.UpSampling2D()(h), first])
+    h = layers.UpSampling2D(scale, interpolation="bilinear")(h) if scale > 1 else h
+    y = layers.Conv2D(3, 3, padding="same")(h)
+    return keras.Model(x, y, name="network")
+
+
+MAKE = f"""
+import sys
+from tensorflow import keras
+{inspect.getsource(network)}
+model = network()
+model.save(sys.argv[1] + "/network.h5")
+model.save(sys.argv[1] + "/network", save_format="tf")
+"""
+
+
+def picture(path, height=64, width=64, seed=0):
+    """A smooth random picture in a file."""
+    rng = np.random.default_rng(seed)
+    coarse = tf.constant(rng.random((1, 5, 5, 3)), tf.float32)
+    pictures.write(path, tf.image.resize(coarse, (height, width))[0].numpy())
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(6):
+        picture(folder / f"{number}.png", 64, 64 + 4 * number, number)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder with a network of a 2x head in each form that this stack writes."""
+    folder = tmp_path_factory.mktemp("models")
+    keras.utils.set_random_seed(0)
+    model = network()
+    for form in OWN_FORMS:
+        saved.save(model, folder / NAMES[form], form)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A network whose output has the size of its input."""
+    keras.utils.set_random_seed(0)
+    path = tmp_path_factory.mktemp("plain") / "plain.keras"
+    saved.save(network(scale=1), path, "keras")
+    return path
+
+
+def digest(path):
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()
+
+
+def weights(path):
+    return saved.load(path).model.get_weights()
+
+
+def same(a, b, atol=0.0):
+    return len(a) == len(b) and all(np.allclose(u, v, rtol=0, atol=atol) for u, v in zip(a, b))
+
+
+def super_resolve(model, output, photos, **options):
+    return finetune(model, output, photos, task="super-resolution", **{**QUICK, **options})
+
+
+# Forms.
+
+
+def check_tuned(before, after, photos):
+    original = digest(before)
+    result = super_resolve(before, after, photos)
+    assert digest(before) == original
+    assert result.output == after
+    assert os.listdir(after.parent) == [after.name]
+    old, new = saved.load(before).model, saved.load(after, for_training=True).model
+    assert json.dumps(new.get_config(), default=str) == json.dumps(old.get_config(), default=str)
+    assert not same(old.get_weights(), new.get_weights())
+    # The moving mean and variance of batch normalization went along.
+    assert not same(old.get_weights()[4:6], new.get_weights()[4:6])
+    return result
+
+
+def test_models_of_this_stack_are_fine_tuned_for_plain_keras(models, photos, tmp_path):
+    paths = []
+    for form in OWN_FORMS:
+        (tmp_path / form).mkdir()
+        after = tmp_path / form / ("tuned" + pathlib.Path(NAMES[form]).suffix)
+        result = check_tuned(models / NAMES[form], after, photos)
+        assert saved.form_of(after) == form
+        assert (result.steps, result.pictures, result.validation_pictures) == (4, 5, 1)
+        assert len(result.loss) == len(result.val_loss) == 4
+        assert result.skipped == [] and result.seconds > 0
+        assert result.versions["tensorflow"] == tf.__version__
+        paths.append(after)
+    script = """
+import sys
+sys.modules["keras_temporal_reg"] = None
+import numpy as np
+from tensorflow import keras
+for path in sys.argv[1:]:
+    assert keras.models.load_model(path)(np.zeros((1, 16, 16, 3))).shape[1] == 32
+print("loaded", len(sys.argv[1:]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *paths],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    assert done.stdout.strip().endswith(f"loaded {len(paths)}"), done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def of_keras_2(tmp_path_factory):
+    if not KERAS_2.exists():
+        pytest.skip(f"needs {KERAS_2}")
+    folder = tmp_path_factory.mktemp("keras2")
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    subprocess.run(
+        [KERAS_2, "-c", MAKE, folder],
+        check=True,
+        capture_output=True,
+        timeout=300,
+        env={**environment, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    return folder
+
+
+def test_an_h5_file_of_keras_2_is_fine_tuned(of_keras_2, photos, tmp_path):
+    check_tuned(of_keras_2 / "network.h5", tmp_path / "tuned.h5", photos)
+
+
+def test_a_savedmodel_of_keras_2_is_fine_tuned_or_refused(of_keras_2, photos, tmp_path):
+    if KERAS_3:
+        with pytest.raises(saved.ModelError, match=r"TF_USE_LEGACY_KERAS=1 ktr"):
+            super_resolve(of_keras_2 / "network", tmp_path / "tuned.keras", photos)
+    else:
+        check_tuned(of_keras_2 / "network", tmp_path / "tuned", photos)
+
+
+def test_the_suffix_asks_for_another_form(models, photos, tmp_path):
+    result = super_resolve(models / "network.h5", tmp_path / "tuned.keras", photos, steps=1)
+    assert saved.form_of(result.output) == "keras"
+    result = super_resolve(models / "network.h5", tmp_path / "tuned.v2", photos, steps=1)
+    assert saved.form_of(result.output) == "h5"
+
+
+# What is trained.
+
+
+def test_training_goes_down_on_what_nobody_trained_on(models, photos, tmp_path):
+    result = super_resolve(
+        models / "network.keras", tmp_path / "t.keras", photos, steps=30, learning_rate=1e-2
+    )
+    assert result.val_loss[-1] < 0.8 * result.val_loss[0]
+
+
+def test_the_same_seed_gives_the_same_weights(models, photos, tmp_path):
+    made = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        path = tmp_path / f"{name}.keras"
+        super_resolve(models / "network.keras", path, photos, seed=seed, steps=2)
+        made.append(weights(path))
+    assert same(made[0], made[1], atol=1e-7)
+    assert not same(made[0], made[2])
+
+
+def test_with_alpha_0_it_is_training_by_keras_alone(photos, tmp_path):
+    # Without batch normalization, which sees the counterparts too.
+    x = keras.Input((None, None, 3))
+    h = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    y = keras.layers.Conv2DTranspose(3, 2, strides=2)(h)
+    saved.save(keras.Model(x, y), tmp_path / "network.keras", "keras")
+    super_resolve(
+        tmp_path / "network.keras", tmp_path / "t.keras", photos, alpha=0.0, learning_rate=1e-2
+    )
+
+    base = saved.load(tmp_path / "network.keras").model
+    task, shape = tasks.super_resolution, module._Shape(16, 16, 2)
+    paths = pictures.listed(photos)
+    pairs = [module._Pair(paths[n], None) for n in np.random.default_rng(0).permutation(6)]
+    crops = module._crops(
+        pairs[1:], lambda pair: module._sample(pair, task), shape, task.make_input, 2, 0
+    )
+    schedule = keras.optimizers.schedules.CosineDecay(1e-2, 4, alpha=0.1)
+    base.compile(keras.optimizers.Adam(schedule), "mse", jit_compile=False)
+    base.fit(crops(0, 4), shuffle=False, verbose=0)
+    assert same(base.get_weights(), weights(tmp_path / "t.keras"), atol=1e-5)
+    assert not same(base.get_weights(), weights(tmp_path / "network.keras"), atol=1e-3)
+
+
+def test_crops_of_x_and_y_are_of_one_place(tmp_path):
+    # Each pixel of x tells its row and column, each 2 x 2 of y those of its pixel of x.
+    rows, columns = np.mgrid[:20, :30].astype(np.float32)
+    x = np.stack([rows, columns], -1)
+    y = np.repeat(np.repeat(x, 2, 0), 2, 1)
+    pairs = [module._Pair(tmp_path / str(n), None) for n in range(3)]
+    crops = module._crops(pairs, lambda pair: (x, y), module._Shape(8, 8, 2), None, 4, 0)
+    seen = set()
+    for a, b in crops(0, 20):
+        np.testing.assert_array_equal(np.repeat(np.repeat(a, 2, 1), 2, 2), b)
+        seen |= {(float(c[0, 0, 0]), float(c[0, :, 1].numpy().min())) for c in a}
+        flips = {float(c[0, 1, 1] - c[0, 0, 1]) for c in a}
+        assert flips <= {-1.0, 1.0}
+    assert len(seen) > 40  # of 13 x 23 places in 80 draws
+
+
+def test_each_picture_is_drawn_before_any_is_drawn_again(tmp_path):
+    pairs = [module._Pair(tmp_path / str(n), None) for n in range(5)]
+
+    def read(pair):
+        return None, np.full((8, 8, 1), int(pair.x.name), np.float32)
+
+    crops = module._crops(pairs, read, module._Shape(8, 8, 1), None, 5, 3)
+    for (y,) in crops(0, 4):
+        assert sorted(y[:, 0, 0, 0].numpy()) == [0, 1, 2, 3, 4]
+
+
+def test_batches_depend_on_the_step_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    images = {str(n): rng.random((12, 12, 1)).astype(np.float32) for n in range(3)}
+    pairs = [module._Pair(tmp_path / name, None) for name in images]
+    crops = module._crops(
+        pairs, lambda p: (None, images[p.x.name]), module._Shape(8, 8, 1), None, 2, 0
+    )
+    whole = [y.numpy() for (y,) in crops(0, 6)]
+    for a, (b,) in zip(whole[3:], crops(3, 6)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_does_not_fit_into_memory_is_read_again():
+    reads = []
+
+    def read(pair):
+        reads.append(pair)
+        return None, np.zeros((10, 10, 1), np.float32)
+
+    cached = module._cached(read, budget=1000)  # bytes: two of 400
+    for _ in range(2):
+        for pair in "abc":
+            cached(pair)
+    assert reads == ["a", "b", "c", "c"]
+
+
+def test_pairs_of_pictures_train_a_restoration(plain, tmp_path):
+    for number in range(4):
+        picture(tmp_path / f"in{number}.png", 40, 40, number)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "y").mkdir()
+    for number in range(4):
+        picture(tmp_path / "x" / f"{number}.png", 40, 48, number)
+        picture(tmp_path / "y" / f"{number}.bmp", 40, 48, number + 10)
+    result = finetune(plain, tmp_path / "t.keras", tmp_path / "x", tmp_path / "y", **QUICK)
+    assert (result.task, result.pictures, result.validation_pictures) == ("restoration", 3, 1)
+
+
+def test_pairs_may_differ_by_the_scale_of_the_model(models, tmp_path):
+    for folder, size in (("x", 32), ("y", 64)):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            picture(tmp_path / folder / f"{number}.png", size, size, number)
+    result = finetune(
+        models / "network.keras", tmp_path / "t.keras", tmp_path / "x", tmp_path / "y", **QUICK
+    )
+    assert result.pictures == 2
+    with pytest.raises(
+        pictures.PictureError, match=r"2 times .* 64 x 64 .* 32 x 32, from .*0\.png"
+    ):
+        finetune(
+            models / "network.keras", tmp_path / "u.keras", tmp_path / "y", tmp_path / "x", **QUICK
+        )
+
+
+@pytest.mark.parametrize("method", ["sparse-jacobian", "transform-invariance"])
+def test_other_settings_train_too(method, plain, photos, tmp_path):
+    result = finetune(
+        plain,
+        tmp_path / "t.keras",
+        photos,
+        task="denoising",
+        method=method,
+        alpha=0.5,
+        transform=ktr.RandomAffine(translation=1.0),
+        normalize=True,
+        pair_fraction=0.5,
+        reconstruction="mae",
+        validation=0.4,
+        values=(0.0, 255.0),
+        **QUICK,
+    )
+    assert (result.method, result.validation_pictures) == (method, 2)
+    assert result.val_loss[0] > 1.0  # of values up to 255
+
+
+def test_a_task_of_ones_own(plain, photos, tmp_path):
+    negatives = tasks.Task(
+        "negatives",
+        lambda rgb: (rgb, 1.0 - rgb),
+        lambda x, p: p,
+        lambda x: x,
+        "the input itself",
+    )
+    result = finetune(plain, tmp_path / "t.keras", photos, task=negatives, **QUICK)
+    assert result.task == "negatives"
+
+
+def test_a_model_of_a_fixed_size_is_given_that(photos, tmp_path):
+    x = keras.Input((24, 32, 3))
+    path = tmp_path / "fixed.keras"
+    saved.save(keras.Model(x, keras.layers.Conv2D(3, 3, padding="same")(x)), path, "keras")
+    options = {"task": "denoising", **QUICK}
+    with pytest.raises(ValueError, match=r"crop must be the size .* 24 x 32"):
+        finetune(path, tmp_path / "t.keras", photos, **options)
+    finetune(path, tmp_path / "t.keras", photos, **{**options, "crop": None})
+    assert saved.fixed_size(saved.load(tmp_path / "t.keras").model) == (24, 32)
+
+
+# Pictures.
+
+
+def test_what_cannot_be_used_is_skipped_and_listed(plain, tmp_path):
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        picture(folder / f"{number}.png", 32, 32, number)
+    grey = np.tile(np.arange(32, dtype=np.uint8), (32, 1))
+    Image.fromarray(grey).save(folder / "grey.png")
+    alpha = np.dstack([grey, grey, grey, grey])
+    Image.fromarray(alpha, "RGBA").save(folder / "alpha.png")
+    (folder / "broken.png").write_bytes(b"\x89PNG and no more")
+    (folder / "notes.txt").write_text("no picture")
+    picture(folder / "small.png", 8, 32)
+    result = finetune(plain, tmp_path / "t.keras", folder, task="denoising", **QUICK)
+    assert result.pictures + result.validation_pictures == 5
+    assert len(result.skipped) == 2
+    assert result.skipped[0].startswith("broken.png: picture ")
+    assert result.skipped[1] == "small.png: 8 x 32 pixels, smaller than the crop of 16 x 16"
+
+
+def test_too_few_pictures_say_why(plain, tmp_path):
+    picture(tmp_path / "one.png", 32, 32)
+    picture(tmp_path / "small.png", 8, 8)
+    with pytest.raises(pictures.PictureError, match=r"(?s)Received: 1 of 2.*small\.png: 8 x 8"):
+        finetune(plain, tmp_path / "t.keras", tmp_path, task="denoising", **QUICK)
+    assert sorted(os.listdir(tmp_path)) == ["one.png", "small.png"]
+
+
+def test_names_that_do_not_match_are_listed(plain, tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+    for number in range(8):
+        picture(tmp_path / "x" / f"{number}.png", 32, 32)
+    picture(tmp_path / "y" / "0.png", 32, 32)
+    message = r"y lacks 7: 1, 2, 3, 4, 5, \.\.\."
+    with pytest.raises(pictures.PictureError, match=message):
+        finetune(plain, tmp_path / "t.keras", tmp_path / "x", tmp_path / "y", **QUICK)
+
+
+def test_restoration_needs_targets(plain, photos, tmp_path):
+    with pytest.raises(ValueError, match=r"task restoration .* needs .* --targets"):
+        finetune(plain, tmp_path / "t.keras", photos, **QUICK)
+
+
+def test_a_missing_folder_is_named(plain, tmp_path):
+    with pytest.raises(pictures.PictureError, match="none does not exist"):
+        finetune(plain, tmp_path / "t.keras", tmp_path / "none", task="denoising", **QUICK)
+
+
+# Models and arguments that do not fit.
+
+
+def test_a_model_for_another_task_is_refused(plain, models, photos, tmp_path):
+    with pytest.raises(saved.ModelError, match="takes 3 channels, the task colorization gives"):
+        finetune(plain, tmp_path / "t.keras", photos, task="colorization", **QUICK)
+    with pytest.raises(saved.ModelError, match=r"2 times .* the task denoising wants 1 times"):
+        finetune(models / "network.keras", tmp_path / "t.keras", photos, task="denoising", **QUICK)
+
+
+def test_a_model_without_weights_to_train_is_refused(photos, tmp_path):
+    x = keras.Input((None, None, 3))
+    saved.save(keras.Model(x, keras.layers.ReLU()(x)), tmp_path / "n.keras", "keras")
+    with pytest.raises(ValueError, match="weights to train"):
+        finetune(tmp_path / "n.keras", tmp_path / "t.keras", photos, task="denoising", **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "magic"}, "method must be one of"),
+        ({"alpha": 1.0}, "alpha must be"),
+        ({"steps": 0}, "steps must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"crop": 4}, "crop must be"),
+        ({"learning_rate": 0.0}, "learning_rate must be"),
+        ({"pair_fraction": 0.0}, "pair_fraction must be"),
+        ({"validation": 1.0}, "validation must be"),
+        ({"early_stopping": 0}, "early_stopping must be"),
+        ({"validation": 0.0, "early_stopping": 2}, "early_stopping needs"),
+        ({"seed": -1}, "seed must be"),
+        ({"task": "magic"}, "task must be one of"),
+        ({"values": (1.0, 0.0)}, "values must be"),
+    ],
+)
+def test_wrong_arguments_are_named(options, message, plain, photos, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        finetune(plain, tmp_path / "t.keras", photos, **{"task": "denoising", **QUICK, **options})
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_output_must_be_another_file(plain, photos, tmp_path):
+    link = tmp_path / "link.keras"
+    link.symlink_to(plain)
+    for output in (plain, link):
+        with pytest.raises(ValueError, match="output must be another file than model"):
+            finetune(plain, output, photos, task="denoising", **QUICK)
+
+
+def test_an_output_that_cannot_be_written_is_named(plain, photos, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(OSError, match=r"output folder .*taken cannot be written"):
+        finetune(plain, tmp_path / "taken" / "t.keras", photos, task="denoising", **QUICK)
+    (tmp_path / "t.keras").mkdir()
+    with pytest.raises(saved.ModelError, match="is a folder"):
+        finetune(plain, tmp_path / "t.keras", photos, task="denoising", **QUICK)
+
+
+# How a run can end.
+
+
+class Interrupt:
+    """Stands in for a Ctrl-C in the middle of the part after so many."""
+
+    def __init__(self, monkeypatch, parts):
+        keep, self.calls = module._keep, 0
+
+        def kept(*arguments):
+            keep(*arguments)
+            self.calls += 1
+            if self.calls == parts:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(module, "_keep", kept)
+
+
+def test_a_resumed_run_gives_the_weights_of_an_undisturbed_one(
+    models, photos, tmp_path, monkeypatch
+):
+    source = models / "network.keras"
+    whole = super_resolve(source, tmp_path / "whole.keras", photos, steps=12)
+    output = tmp_path / "resumed.keras"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        Interrupt(patch, 4)
+        super_resolve(source, output, photos, steps=12)
+    assert sorted(os.listdir(tmp_path)) == [".resumed.keras.training", "whole.keras"]
+    resumed = super_resolve(source, output, photos, steps=12)
+    assert same(weights(output), weights(tmp_path / "whole.keras"), atol=1e-6)
+    np.testing.assert_allclose(resumed.loss, whole.loss, atol=1e-6)
+    np.testing.assert_allclose(resumed.val_loss, whole.val_loss, atol=1e-6)
+    assert (resumed.steps, len(resumed.loss)) == (12, 10)
+    assert sorted(os.listdir(tmp_path)) == ["resumed.keras", "whole.keras"]
+
+
+def test_an_interrupted_run_of_other_settings_is_not_resumed(plain, photos, tmp_path, monkeypatch):
+    output = tmp_path / "t.keras"
+    options = {"task": "denoising", **QUICK}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        Interrupt(patch, 2)
+        finetune(plain, output, photos, **options)
+    with pytest.raises(ValueError, match=r"other settings \(alpha 0.8 -> 0.5\).*--restart"):
+        finetune(plain, output, photos, alpha=0.5, **options)
+    result = finetune(plain, output, photos, alpha=0.5, resume=False, **options)
+    assert (result.alpha, result.steps) == (0.5, 4)
+    assert os.listdir(tmp_path) == ["t.keras"]
+
+
+def test_a_broken_checkpoint_is_named(plain, photos, tmp_path):
+    (tmp_path / ".t.keras.training").mkdir()
+    (tmp_path / ".t.keras.training" / "state.npz").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(ValueError, match=r"cannot be read .*--restart"):
+        finetune(plain, tmp_path / "t.keras", photos, task="denoising", **QUICK)
+
+
+def test_early_stopping_keeps_the_best(plain, photos, tmp_path):
+    options = {**QUICK, "task": "denoising", "steps": 20, "learning_rate": 0.5}
+    result = finetune(plain, tmp_path / "t.keras", photos, early_stopping=2, **options)
+    assert len(result.val_loss) == len(result.loss) < 10
+    assert np.argmin(result.val_loss) == len(result.val_loss) - 3
+    assert result.steps == 2 * len(result.loss)
+    stopped = weights(tmp_path / "t.keras")
+    if np.argmin(result.val_loss) == 0:
+        finetune(plain, tmp_path / "u.keras", photos, **{**options, "steps": 20})
+        assert not same(stopped, weights(tmp_path / "u.keras"))
+
+
+def test_a_loss_that_is_no_number_writes_nothing(plain, photos, tmp_path):
+    with pytest.raises(ValueError, match=r"no finite number after .* lower learning_rate"):
+        finetune(
+            plain,
+            tmp_path / "t.keras",
+            photos,
+            **{**QUICK, "task": "denoising", "learning_rate": 1e30},
+        )
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_runs_into_one_output_are_refused(plain, photos, tmp_path):
+    output = tmp_path / "t.keras"
+    with module._locked(output):
+        with pytest.raises(FileExistsError, match=f"another run, process {os.getpid()}"):
+            finetune(plain, output, photos, task="denoising", **QUICK)
+        assert os.listdir(tmp_path) == [".t.keras.lock"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_lock_of_a_dead_process_does_not_hold(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for number in (gone.pid, os.getpid()):  # a number may come again, this one's included
+        lock = tmp_path / ".t.keras.lock"
+        lock.mkdir()
+        (lock / "pid").write_text(str(number))
+        with module._locked(tmp_path / "t.keras"):
+            assert (lock / "pid").read_text() == str(os.getpid())
+        assert os.listdir(tmp_path) == []
+
+
+def test_a_form_that_cannot_hold_the_model_is_found_before_training(
+    plain, photos, tmp_path, monkeypatch
+):
+    def fail(*arguments):
+        raise NotImplementedError("no such layer in this form")
+
+    monkeypatch.setattr(saved, "save", fail)
+    with pytest.raises(saved.ModelError, match="cannot hold this model in the form h5"):
+        finetune(plain, tmp_path / "t.h5", photos, task="denoising", **QUICK)
+
+
+@pytest.mark.skipif(not KERAS_3, reason="H5 files of Keras 2 hold such models")
+def test_a_form_that_does_not_come_back_is_found_before_training(photos, tmp_path):
+    x = keras.Input((None, None, 3))
+    y = keras.ops.clip(keras.layers.Conv2D(3, 3, padding="same")(x), 0.0, 1.0)
+    saved.save(keras.Model(x, y), tmp_path / "network.keras", "keras")
+    with pytest.raises(saved.ModelError, match=r"cannot hold this model in the form h5.*Clip"):
+        finetune(tmp_path / "network.keras", tmp_path / "t.h5", photos, task="denoising", **QUICK)
+    assert os.listdir(tmp_path) == ["network.keras"]
+
+
+def test_logs_on_request(plain, photos, tmp_path):
+    options = {**QUICK, "task": "denoising", "logs": tmp_path / "logs"}
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(ImportError, match="logs need pip install tensorboard"):
+            finetune(plain, tmp_path / "t.keras", photos, **options)
+    else:
+        finetune(plain, tmp_path / "t.keras", photos, **options)
+        assert {p.name for p in (tmp_path / "logs").iterdir()} == {"train", "validation"}
+
+
+def test_a_bar_on_request(plain, photos, tmp_path, capsys):
+    options = {**QUICK, "progress": True, "task": "denoising"}
+    result = finetune(plain, tmp_path / "t.keras", photos, **options)
+    captured = capsys.readouterr()
+    assert "4/4" in captured.err and "loss 0." in captured.err and captured.out == ""
+    result.skipped.append("a.png: too small")
+    module.show(result)
+    shown = capsys.readouterr().out
+    assert "4 steps on 5 pictures" in shown and "Skipped: a.png: too small" in shown
