@@ -256,7 +256,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--crop",
         type=_positive,
-        help="height and width of the crops of x, in pixels; without, the model's fixed size, or 64",
+        help="sides of the crops of x, in pixels; without, the model's fixed size, or 64",
     )
     parser.add_argument("--learning-rate", type=_positive_number, default=1e-4, help="of Adam")
     parser.add_argument(

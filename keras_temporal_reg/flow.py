@@ -85,16 +85,20 @@ def ssim(reference: np.ndarray, result: np.ndarray) -> float:
     cv2 = _import_cv2()
     if min(reference.shape[:2]) < 11:
         return math.nan
-    channels = reference.shape[-1]
-    products = [reference, result, reference**2 + result**2, reference * result]
-    # All at once: one pass over memory. The border of the window is left out.
-    blurred = cv2.GaussianBlur(np.concatenate(products, axis=-1), (11, 11), 1.5)[5:-5, 5:-5]
-    mean_v, mean_p, squares, product = np.split(blurred, [channels * i for i in (1, 2, 3)], -1)
-    both = mean_v * mean_p
-    mean_squares = mean_v**2 + mean_p**2
-    c1, c2 = 0.01**2, 0.03**2
-    luminance = (2.0 * both + c1) / (mean_squares + c1)
-    contrast = (2.0 * (product - both) + c2) / (squares - mean_squares + c2)
+
+    def blurred(image: np.ndarray) -> np.ndarray:
+        # As large as the window's place inside of the frame.
+        return cv2.GaussianBlur(image, (11, 11), 1.5).reshape(reference.shape)[5:-5, 5:-5]
+
+    # Of sums and differences, which take two products where v^2, p^2 and v p take three.
+    total, difference = reference + result, reference - result
+    mean_total, mean_difference = blurred(total) ** 2, blurred(difference) ** 2
+    variance_total = blurred(total * total) - mean_total
+    variance_difference = blurred(difference * difference) - mean_difference
+    c1, c2 = 2 * 0.01**2, 2 * 0.03**2
+    luminance = (mean_total - mean_difference + c1) / (mean_total + mean_difference + c1)
+    contrast = variance_total - variance_difference + c2
+    contrast /= variance_total + variance_difference + c2
     return float(np.mean(luminance * contrast))
 
 

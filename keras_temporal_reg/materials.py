@@ -27,7 +27,7 @@ class Material:
     frames: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]]  # x and y
     has_reference: bool
     reference: str
-    motion: Callable[[int], np.ndarray] | None = None  # for a scale; exact
+    motion: np.ndarray | None = None  # of y from frame to frame, where it is known exactly
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -109,7 +109,7 @@ def of_still(still: Path, task: tasks.Task) -> Material:
         both,
         known,
         reference,
-        motion=lambda scale: camera.motion(path, 1),
+        motion=camera.motion(path),
         notes=["A virtual camera moves over a still picture; its motion is known exactly."],
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from keras_temporal_reg import flow, inference, materials, metrics, pictures, re
 INPUT = "input"
 REFERENCE = "reference"
 FLOWS = (*flow.METHODS, "none")
-FLOW_PAIRS = 600  # of neighbours, of each clip, that flow is estimated at
+FLOW_PAIRS = 300  # of neighbours, of each clip, that flow is estimated at
 SHOWN_FRAMES = 600  # of each clip, in the report
 SHOWN_WIDTH = 640  # pixels
 _COLUMNS = 9  # of pixels that are kept over time, of which the report shows one
@@ -103,14 +103,19 @@ class ClipEvaluation:
 
 
 class _Shown:
-    """Pictures of a chunk, and what is made of each once."""
+    """Pictures of a chunk, and what is made of them where it is asked for."""
 
     def __init__(self, pictures_: np.ndarray, before: np.ndarray | None) -> None:
         self.pictures = pictures_
-        self.bytes = pictures.to_bytes(pictures_)
-        self.greys = [flow.as_grey(frame) for frame in self.bytes]
-        # Of the frame before each.
-        self.before = [self.greys[0] if before is None else before, *self.greys[:-1]]
+        self._before = pictures_[0] if before is None else before
+        self._greys: dict[int, np.ndarray] = {}
+
+    def grey(self, number: int) -> np.ndarray:
+        """Luma of a frame, uint8; -1 is the one before the chunk."""
+        if number not in self._greys:
+            frame = self._before if number < 0 else self.pictures[number]
+            self._greys[number] = flow.as_grey(pictures.to_bytes(frame))
+        return self._greys[number]
 
 
 class _Result:
@@ -238,7 +243,9 @@ class Measuring:
         self, x: np.ndarray, y: list[np.ndarray | None], made: dict, pool: Any, open_: Any
     ) -> None:
         floor = np.asarray(self.task.trivial(x), np.float32)
-        truth = np.stack([f if t is None else t for t, f in zip(y, floor)])
+        truth = floor
+        if self.material.has_reference:
+            truth = np.stack([t for t in y if t is not None])
         for name, prediction in made.items():
             if prediction.shape != truth.shape:
                 raise ValueError(
@@ -246,25 +253,28 @@ class Measuring:
                     f"{self.task.name}. Received: {prediction.shape[-1]}"
                 )
         made = {**made, INPUT: floor, REFERENCE: truth}
-        shown = dict(
-            zip(
-                made,
-                pool.map(
-                    lambda name: _Shown(self.task.picture(x, made[name]), self._last.get(name)),
-                    made,
-                ),
-            )
-        )
-        self._last = {name: of.greys[-1] for name, of in shown.items()}
+
+        def show(name: str) -> _Shown:
+            return _Shown(self.task.picture(x, made[name]), self._last.get(name))
+
+        apart = [name for name in made if name != REFERENCE or self.material.has_reference]
+        shown = dict(zip(apart, pool.map(show, apart)))
+        self._last = {name: of.pictures[-1] for name, of in shown.items()}
+        shown.setdefault(REFERENCE, shown[INPUT])
         numbers = range(self.count, self.count + len(x))
-        motions = self._motions(shown[INPUT], numbers, pool)
-        true_flows = self._flows(shown[REFERENCE], numbers, pool)
+        sampled = [i for i, number in enumerate(numbers) if self._is_sampled(number)]
+        if self.material.motion is None:
+            motions = dict(zip(sampled, pool.map(self._flow_and_mask(shown[INPUT]), sampled)))
+        else:
+            known = self.material.motion
+            motions = {i: (known[n - 1], None) for i, n in enumerate(numbers) if n > 0}
+        flows = dict(zip(sampled, pool.map(_farneback(shown[REFERENCE]), sampled)))
         done = [
-            pool.submit(self._update, name, made[name], truth, shown, motions, true_flows, numbers)
+            pool.submit(self._update, name, made[name], truth, shown, motions, flows)
             for name in self.results
         ]
-        for name in made:
-            self._keep(name, shown[name].bytes, open_)
+        for name in apart:
+            self._keep(name, shown[name].pictures, open_)
         for future in done:
             future.result()
         self.count += len(x)
@@ -275,53 +285,33 @@ class Measuring:
         prediction: np.ndarray,
         truth: np.ndarray,
         shown: dict[str, _Shown],
-        motions: list,
-        true_flows: list,
-        numbers: range,
+        motions: dict[int, tuple],
+        flows: dict[int, np.ndarray],
     ) -> None:
+        """A result's next frames; motions and flows by number of the frame they lead to."""
         result, own = self.results[name], shown[name]
-        for picture, motion in zip(own.pictures, motions):
-            result.warping.update_state(picture, *(motion or (None, None)))
+        for i, picture in enumerate(own.pictures):
+            result.warping.update_state(picture, *motions.get(i, (None, None)))
         if name == INPUT and not self.material.has_reference:
             return  # it is what the others are held against
         result.stability.update_state(truth, prediction)
         result.psnr += [_decibel(float(np.square(p - t).mean())) for p, t in zip(prediction, truth)]
         result.ssim += [flow.ssim(v, p) for v, p in zip(shown[REFERENCE].pictures, own.pictures)]
-        for true_flow, number, before, grey in zip(true_flows, numbers, own.before, own.greys):
-            if self._is_sampled(number):
-                estimated = flow.estimate(before, grey, "farneback")
-                result.flow_difference.update_state(true_flow, estimated)
+        for i, true_flow in flows.items():
+            result.flow_difference.update_state(true_flow, _farneback(own)(i))
 
     def _is_sampled(self, number: int) -> bool:
         """Whether flow is estimated from the frame before to this one."""
         return self.flow_method != "none" and number > 0 and number % self.flow_step == 0
 
-    def _motions(self, shown: _Shown, numbers: range, pool: Any) -> list:
-        """Motion and mask from the frame before each; None where there is none."""
-        if self.material.motion is not None:
-            known = self.material.motion(self.task.scale)
-            return [None if t == 0 else (known[t - 1], None) for t in numbers]
-        sampled = map(self._is_sampled, numbers)
-        return list(pool.map(self._flow_and_mask, sampled, shown.before, shown.greys))
+    def _flow_and_mask(self, shown: _Shown) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+        def of(number: int) -> tuple[np.ndarray, np.ndarray]:
+            before, grey = shown.grey(number - 1), shown.grey(number)
+            forward = flow.estimate(before, grey, self.flow_method)
+            backward = flow.estimate(grey, before, self.flow_method)
+            return forward, flow.trusted(forward, backward)
 
-    def _flows(self, shown: _Shown, numbers: range, pool: Any) -> list:
-        """Farneback's flow from the frame before each."""
-        sampled = map(self._is_sampled, numbers)
-        return list(
-            pool.map(
-                lambda wanted, a, b: flow.estimate(a, b, "farneback") if wanted else None,
-                sampled,
-                shown.before,
-                shown.greys,
-            )
-        )
-
-    def _flow_and_mask(self, sampled: bool, before: np.ndarray, grey: np.ndarray) -> Any:
-        if not sampled:
-            return None
-        forward = flow.estimate(before, grey, self.flow_method)
-        backward = flow.estimate(grey, before, self.flow_method)
-        return forward, flow.trusted(forward, backward)
+        return of
 
     def _writers(self) -> Any:
         @contextlib.contextmanager
@@ -339,7 +329,7 @@ class Measuring:
             return
         columns = self._columns.setdefault(name, [])
         places = _places(frames.shape[2])
-        for frame in frames[: max(SHOWN_FRAMES - len(columns), 0)]:
+        for frame in pictures.to_bytes(frames[: max(SHOWN_FRAMES - len(columns), 0)]):
             columns.append(frame[:, places])
             if name not in self._previews:
                 self._previews[name] = open_(self._preview(name))
@@ -396,6 +386,11 @@ class Measuring:
         return report.ClipSection(
             measured.name, measured.rate, shown, panels, rows, per_frame, notes
         )
+
+
+def _farneback(shown: _Shown) -> Callable[[int], np.ndarray]:
+    """The flow from the frame before to a frame of a chunk, by its number in it."""
+    return lambda i: flow.estimate(shown.grey(i - 1), shown.grey(i), "farneback")
 
 
 def _places(width: int) -> np.ndarray:

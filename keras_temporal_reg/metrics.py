@@ -139,9 +139,11 @@ class Stability:
         self.frames += 1
         filter_v, filter_p = self._filters
         hp_v, hp_p = filter_v.push(v), filter_p.push(p)
-        self._high_passed += _energies(hp_v, hp_p)
-        self._flicker += _flicker(hp_v, hp_p)
-        self._flicker_map = self._flicker_map + _flicker_map(hp_v, hp_p)
+        if len(hp_v):
+            self._high_passed += _energies(hp_v, hp_p)
+            of_frames, of_pixels = _flicker(hp_v, hp_p)
+            self._flicker += of_frames
+            self._flicker_map = self._flicker_map + of_pixels
         centred_v, centred_p = _centred(v), _centred(p)
         vv, pp, vp = (
             np.array([np.dot(a, b) for a, b in zip(planes, others)], np.float64)
@@ -169,10 +171,11 @@ class Stability:
         Raises:
             ValueError: while there are fewer than two frames.
         """
-        hp_v, hp_p = self._rest()
-        of_frames = self._flicker + _flicker(hp_v, hp_p)
-        of_pixels = (self._flicker_map + _flicker_map(hp_v, hp_p)) / self.frames
-        return np.array(of_frames), np.sqrt(of_pixels)
+        of_frames, of_pixels = _flicker(*self._rest())
+        return (
+            np.array(self._flicker + of_frames),
+            np.sqrt((self._flicker_map + of_pixels) / self.frames),
+        )
 
     def _rest(self) -> tuple[np.ndarray, np.ndarray]:
         if self.frames < 2:
@@ -610,13 +613,13 @@ def _energies(hp_v: np.ndarray, hp_p: np.ndarray) -> np.ndarray:
     return np.array([np.dot(u, u) for u in flat], np.float64)
 
 
-def _flicker(hp_v: np.ndarray, hp_p: np.ndarray) -> list[float]:
-    return [float(np.sqrt(np.mean(np.square(p - v)))) for v, p in zip(hp_v, hp_p)]
-
-
-def _flicker_map(hp_v: np.ndarray, hp_p: np.ndarray) -> np.ndarray:
-    """Sum over frames, mean of channels, of the squares of hp(p - v)."""
-    return np.square(hp_p - hp_v).mean(axis=-1).sum(axis=0, dtype=np.float64)
+def _flicker(hp_v: np.ndarray, hp_p: np.ndarray) -> tuple[list[float], np.ndarray]:
+    """Of hp(p - v): its root mean square in each frame; the sum over frames, mean over channels,
+    of its squares at each pixel."""
+    error = hp_p - hp_v
+    squares = np.einsum("thwc,thwc->thw", error, error)
+    of_frames = [math.sqrt(float(frame.mean()) / error.shape[-1]) for frame in squares]
+    return of_frames, squares.sum(axis=0, dtype=np.float64) / error.shape[-1]
 
 
 def _ratio(a: float, b: float) -> float:
