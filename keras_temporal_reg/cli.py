@@ -307,7 +307,7 @@ def _finetune(options: argparse.Namespace) -> int:
         logs=options.logs,
         resume=not options.restart,
         values=options.values,
-        progress=not options.quiet,
+        show_progress=not options.quiet,
     )
     if options.json:
         print(json.dumps(jsonable.as_json(result)))

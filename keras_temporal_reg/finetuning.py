@@ -6,28 +6,34 @@ that was interrupted goes on from its last checkpoint as if nothing had happened
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
 import hashlib
 import importlib.util
 import json
 import math
-import os
 import platform
 import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import __version__, checks, files, losses, pictures, saved, tasks
+from keras_temporal_reg import (
+    __version__,
+    checks,
+    crops,
+    files,
+    losses,
+    progress,
+    saved,
+    tasks,
+)
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.transforms import RandomAffine
 
@@ -40,10 +46,6 @@ DEFAULT_ALPHA = 0.8
 DEFAULT_STEPS = 1000
 DEFAULT_CROP = 64
 PARTS = 10  # of a run; after each it is validated and can be resumed
-CACHE_BYTES = 2**30  # of decoded pictures; what is beyond is read from its file each time
-
-Sample = tuple[Any, np.ndarray]
-_held: set[Path] = set()
 
 
 @dataclasses.dataclass
@@ -79,21 +81,6 @@ class FineTuned:
     versions: dict[str, str]
 
 
-class _Pair(NamedTuple):
-    """Where a sample comes from: one file, or one for x and one for y."""
-
-    x: Path
-    y: Path | None
-
-
-class _Shape(NamedTuple):
-    """Sizes of a crop."""
-
-    height: int  # of x, in pixels
-    width: int
-    scale: int  # pixels of y for each of x, along an axis
-
-
 def finetune(
     model: str | Path,
     output: str | Path,
@@ -117,7 +104,7 @@ def finetune(
     seed: int = 0,
     logs: str | Path | None = None,
     resume: bool = True,
-    progress: bool = True,
+    show_progress: bool = True,
     values: tuple[float, float] | None = None,
 ) -> FineTuned:
     """Fine-tune a saved model and save the result; the original stays as it is.
@@ -156,7 +143,7 @@ def finetune(
         seed: same seed, same numbers.
         logs: a folder for TensorBoard.
         resume: go on with an interrupted run; False starts anew.
-        progress: show a bar; needs rich.
+        show_progress: show a progress bar.
         values: lowest and highest value of the model's inputs and outputs. None: 0 and 1.
 
     Returns:
@@ -201,14 +188,14 @@ def finetune(
     _check_apart(model, output)
     saved.check_target(output, form)
     files.writable_folder(output.parent)
-    with _locked(output):
+    with files.locked(output):
         keras.utils.set_random_seed(seed)
         base = saved.load(model, allow_code=allow_code, for_training=True).model
         shape = _crop_of(base, task, crop, paired=targets is not None)
         _check_can_be_saved(base, output, form)
-        pairs = _pairs(Path(inputs), None if targets is None else Path(targets))
-        read = _cached(lambda pair: _sample(pair, task), CACHE_BYTES)
-        usable, skipped = _usable(pairs, read, shape)
+        pairs = crops.pairs_in(Path(inputs), None if targets is None else Path(targets))
+        read = crops.cached(lambda pair: crops.sample(pair, task), crops.CACHE_BYTES)
+        usable, skipped = crops.usable_of(pairs, read, shape)
         # Its own order, so that the pictures of one scene do not all go to one side.
         shuffled = [usable[n] for n in np.random.default_rng(seed).permutation(len(usable))]
         held_out = max(1, round(validation * len(usable))) if validation else 0
@@ -217,8 +204,10 @@ def finetune(
 
         # What makes x of y comes after the motion, and so inside of the model too.
         make_input = task.make_input if targets is None else None
-        validated = _validation(tested, read, shape, make_input, batch_size) if tested else None
-        crops = _crops(learned, read, shape, make_input, batch_size, seed)
+        validated = (
+            crops.centre_crops(tested, read, shape, make_input, batch_size) if tested else None
+        )
+        batches = crops.random_crops(learned, read, shape, make_input, batch_size, seed)
         network = RegularizedModel(base, motion, make_input=make_input, pair_fraction=pair_fraction)
         schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.1)
         network.compile(
@@ -252,8 +241,9 @@ def finetune(
         folder = output.parent / f".{output.name}.training"
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
-        with _bar(steps, progress) as advance:
-            state = _train(network, crops, validated, settings, folder, advance, logs)
+        with progress.bars(show_progress) as start:
+            advance = start("fine-tuning", steps)
+            state = _train(network, batches, validated, settings, folder, advance, logs)
         saved.save(base, output, form)
         shutil.rmtree(folder, ignore_errors=True)
     return FineTuned(
@@ -291,11 +281,11 @@ def show(result: FineTuned) -> None:
 
 def _train(
     network: RegularizedModel,
-    crops: Callable[[int, int], tf.data.Dataset],
+    batches: Callable[[int, int], tf.data.Dataset],
     validated: tf.data.Dataset | None,
     settings: dict[str, Any],
     folder: Path,
-    advance: Callable[[int, Any], None],
+    advance: Callable[..., None],
     logs: Any,
 ) -> dict[str, Any]:
     """Train part by part, from the last checkpoint on; returns how it went."""
@@ -316,11 +306,11 @@ def _train(
     resumed = _restore(folder, settings, variables)
     if resumed is not None:
         state, best = resumed
-        advance(state["done"], None)
+        advance(state["done"])
 
     callbacks: list[Any] = [
         keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: advance(1, (logs or {}).get("loss"))
+            on_train_batch_end=lambda batch, logs: advance(1, f"loss {logs['loss']:.5f}")
         )
     ]
     if logs is not None:
@@ -332,7 +322,7 @@ def _train(
             break
         started = time.monotonic()
         history = network.fit(
-            crops(bounds[part], bounds[part + 1]),
+            batches(bounds[part], bounds[part + 1]),
             initial_epoch=part,
             epochs=part + 1,
             validation_data=validated,
@@ -420,7 +410,7 @@ def _check_apart(model: Path, output: Path) -> None:
         raise ValueError(f"output must be another file than model, {model}. Received: {output}")
 
 
-def _crop_of(base: Any, task: tasks.Task, crop: int | None, paired: bool) -> _Shape:
+def _crop_of(base: Any, task: tasks.Task, crop: int | None, paired: bool) -> crops.Shape:
     fixed = saved.fixed_size(base)
     if crop is not None and any(size not in (None, crop) for size in fixed):
         raise ValueError(
@@ -436,7 +426,7 @@ def _crop_of(base: Any, task: tasks.Task, crop: int | None, paired: bool) -> _Sh
         )
     scale = saved.check_fits(base, task, (height, width))
     if paired:
-        return _Shape(height, width, scale)
+        return crops.Shape(height, width, scale)
     x, y = task.sample(np.random.default_rng(0).random((64, 64, 3)).astype(np.float32))
     if task.make_input is None and x.shape == y.shape and np.array_equal(x, y):
         raise ValueError(
@@ -448,7 +438,7 @@ def _crop_of(base: Any, task: tasks.Task, crop: int | None, paired: bool) -> _Sh
             f"the model gives {scale} times the size of its input, "
             f"the task {task.name} wants {y.shape[0] / x.shape[0]:g} times"
         )
-    return _Shape(height, width, scale)
+    return crops.Shape(height, width, scale)
 
 
 def _check_can_be_saved(base: Any, output: Path, form: str) -> None:
@@ -462,273 +452,6 @@ def _check_can_be_saved(base: Any, output: Path, form: str) -> None:
             raise saved.ModelError(
                 f"output {output} cannot hold this model in the form {form} ({error})"
             ) from error
-
-
-def _pairs(inputs: Path, targets: Path | None) -> list[_Pair]:
-    if targets is None:
-        return [_Pair(path, None) for path in pictures.listed(inputs)]
-    found, wanted = _by_stem(inputs), _by_stem(targets)
-    for folder, missing in (
-        (targets, [name for name in found if name not in wanted]),
-        (inputs, [name for name in wanted if name not in found]),
-    ):
-        if missing:
-            names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            raise pictures.PictureError(
-                "inputs and targets must hold pictures of the same names but for the suffix. "
-                f"{folder} lacks {len(missing)}: {names}"
-            )
-    return [_Pair(path, wanted[name]) for name, path in found.items()]
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in pictures.listed(folder):
-        if path.stem in found:
-            raise pictures.PictureError(
-                f"folder {folder} must have one picture of each name. "
-                f"Received: {found[path.stem].name} and {path.name}"
-            )
-        found[path.stem] = path
-    return found
-
-
-def _sample(pair: _Pair, task: tasks.Task) -> Sample:
-    """x and y of a picture; x is None where it is to be made of each crop of y."""
-    rgb = pictures.read(pair.x)
-    x: Any
-    if pair.y is not None:
-        x, y = task.input(rgb), task.target(pictures.read(pair.y))
-    elif task.make_input is not None:
-        x, y = None, task.target(rgb)
-    else:
-        x, y = task.sample(rgb)
-    return None if x is None else np.asarray(x, np.float32), np.asarray(y, np.float32)
-
-
-def _cached(read: Callable[[_Pair], Sample], budget: int) -> Callable[[_Pair], Sample]:
-    """`read`, which keeps what it read until `budget` bytes are full.
-
-    Nothing is dropped again: of pictures drawn at random, those that are kept serve as well as
-    those that were used last.
-    """
-    kept: dict[_Pair, Sample] = {}
-    used = 0
-
-    def cached(pair: _Pair) -> Sample:
-        nonlocal used
-        if pair in kept:
-            return kept[pair]
-        sample = read(pair)
-        size = sum(part.nbytes for part in sample if part is not None)
-        if used + size <= budget:
-            used += size
-            kept[pair] = sample
-        return sample
-
-    return cached
-
-
-def _usable(
-    pairs: Sequence[_Pair], read: Callable[[_Pair], Sample], shape: _Shape
-) -> tuple[list[_Pair], list[str]]:
-    """The pairs to use, and ``name: reason`` of all others."""
-    usable, skipped = [], []
-    scale = shape.scale
-    for pair in pairs:
-        try:
-            x, y = read(pair)
-        except pictures.PictureError as error:
-            skipped.append(f"{pair.x.name}: {error}")
-            continue
-        if x is not None and y.shape[:2] != (scale * x.shape[0], scale * x.shape[1]):
-            names = pair.x.name if pair.y is None else f"{pair.x} and {pair.y}"
-            raise pictures.PictureError(
-                f"y must have {scale} times the height and width of x, as the model makes it. "
-                f"Received: x of {x.shape[0]} x {x.shape[1]} pixels and y of {y.shape[0]} x "
-                f"{y.shape[1]}, from {names}"
-            )
-        height, width = y.shape[0] // scale, y.shape[1] // scale
-        if height < shape.height or width < shape.width:
-            skipped.append(
-                f"{pair.x.name}: {height} x {width} pixels, smaller than the crop of "
-                f"{shape.height} x {shape.width}"
-            )
-        elif not all(part is None or np.isfinite(part).all() for part in (x, y)):
-            skipped.append(f"{pair.x.name}: holds NaN or inf")
-        else:
-            usable.append(pair)
-    if len(usable) < 2:
-        reasons = "".join(f"\n  {reason}" for reason in skipped[:5])
-        raise pictures.PictureError(
-            "inputs must have at least 2 pictures that can be used. "
-            f"Received: {len(usable)} of {len(pairs)}{reasons}"
-        )
-    return usable, skipped
-
-
-def _cut(sample: Sample, shape: _Shape, top: int, left: int) -> list[np.ndarray]:
-    """A crop of y, or of x and y, whose corner is given in pixels of x."""
-    x, y = sample
-    scale = shape.scale
-    rows = slice(scale * top, scale * (top + shape.height))
-    columns = slice(scale * left, scale * (left + shape.width))
-    if x is None:
-        return [y[rows, columns]]
-    return [x[top : top + shape.height, left : left + shape.width], y[rows, columns]]
-
-
-def _room(sample: Sample, shape: _Shape) -> tuple[int, int]:
-    """By how many pixels of x a crop can be shifted down and right."""
-    height, width = (size // shape.scale for size in sample[1].shape[:2])
-    return height - shape.height, width - shape.width
-
-
-def _crops(
-    pairs: Sequence[_Pair],
-    read: Callable[[_Pair], Sample],
-    shape: _Shape,
-    make_input: Any,
-    batch_size: int,
-    seed: int,
-) -> Callable[[int, int], tf.data.Dataset]:
-    """A function from a first step and the one after the last to their batches.
-
-    Crops and flips are random, and each picture is drawn once before any is drawn again.
-    """
-    first = _cut(read(pairs[0]), shape, 0, 0)
-
-    @functools.lru_cache(maxsize=2)
-    def order(turn: int) -> np.ndarray:
-        return np.random.default_rng((seed, turn, 1)).permutation(len(pairs))
-
-    def batch(step: np.ndarray) -> list[np.ndarray]:
-        rng = np.random.default_rng((seed, int(step)))
-        made = [np.empty((batch_size, *part.shape), np.float32) for part in first]
-        for row in range(batch_size):
-            turn, place = divmod(int(step) * batch_size + row, len(pairs))
-            sample = read(pairs[order(turn)[place]])
-            top, left = (int(rng.integers(room + 1)) for room in _room(sample, shape))
-            flip = -1 if rng.integers(2) else 1
-            for whole, part in zip(made, _cut(sample, shape, top, left)):
-                whole[row] = part[:, ::flip]
-        return made
-
-    def tensors(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        # Not a generator: that slows the whole process of TensorFlow 2.21 (docs/design.md).
-        made = tf.numpy_function(batch, [step], [tf.float32] * len(first))
-        return tuple(
-            tf.ensure_shape(tensor, (batch_size, *part.shape)) for tensor, part in zip(made, first)
-        )
-
-    def dataset(start: int, stop: int) -> tf.data.Dataset:
-        made = tf.data.Dataset.range(start, stop).map(tensors, num_parallel_calls=2)
-        if make_input is not None:
-            # One by one: what draws random numbers would draw them in any order.
-            made = made.map(lambda y: (make_input(y), y))
-        return made.prefetch(2)
-
-    return dataset
-
-
-def _validation(
-    pairs: Sequence[_Pair],
-    read: Callable[[_Pair], Sample],
-    shape: _Shape,
-    make_input: Any,
-    batch_size: int,
-) -> tf.data.Dataset:
-    """The centres of pictures, always the same."""
-    cuts = []
-    for pair in pairs:
-        sample = read(pair)
-        top, left = (room // 2 for room in _room(sample, shape))
-        cuts.append(_cut(sample, shape, top, left))
-    parts = [np.stack(column) for column in zip(*cuts)]
-    if make_input is not None:
-        parts.insert(0, make_input(tf.constant(parts[0])).numpy())
-    return tf.data.Dataset.from_tensor_slices(tuple(parts)).batch(batch_size)
-
-
-@contextlib.contextmanager
-def _locked(output: Path) -> Iterator[None]:
-    """Hold ``.OUTPUT.lock``, a folder with the number of this process, while it runs."""
-    lock = output.parent.resolve() / f".{output.name}.lock"
-    for _ in range(2):
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=lock.parent) as folder:
-            own = Path(folder) / "lock"
-            own.mkdir()
-            (own / "pid").write_text(str(os.getpid()))
-            try:
-                # No folder is renamed onto another with something in it: the first one wins.
-                os.rename(own, lock)
-                break
-            except OSError:
-                if not lock.exists():
-                    raise
-        holder = _holder(lock)
-        if holder is not None:
-            raise FileExistsError(
-                f"another run, process {holder}, is writing {output}. If there is none, delete "
-                f"the folder {lock}"
-            )
-        shutil.rmtree(lock, ignore_errors=True)
-    else:
-        raise FileExistsError(f"another run is writing {output}")
-    _held.add(lock)
-    try:
-        yield
-    finally:
-        _held.discard(lock)
-        shutil.rmtree(lock, ignore_errors=True)
-
-
-def _holder(lock: Path) -> int | None:
-    """The process that holds a lock; None where it died."""
-    try:
-        number = int((lock / "pid").read_text())
-    except (OSError, ValueError):
-        return None
-    if number == os.getpid():
-        # In a container an earlier process often had the number of this one.
-        return number if lock in _held else None
-    if os.name == "nt":
-        return number  # there, asking a process would end it
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return number
-
-
-@contextlib.contextmanager
-def _bar(steps: int, wanted: bool) -> Iterator[Callable[[int, Any], None]]:
-    """A function that is told of steps done and of the loss; it moves a bar where wanted."""
-    if not wanted:
-        yield lambda done, loss: None
-        return
-    try:
-        from rich import console, progress
-    except ImportError as error:
-        raise ImportError(
-            "the progress bar needs rich: pip install keras-temporal-reg[video]; or ask for none"
-        ) from error
-    with progress.Progress(
-        progress.TextColumn("fine-tuning"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("loss {task.fields[loss]}"),
-        progress.TimeRemainingColumn(),
-        console=console.Console(stderr=True),
-    ) as shown:
-        bar = shown.add_task("fine-tuning", total=steps, loss="")
-
-        def advance(done: int, loss: Any) -> None:
-            shown.update(bar, advance=done, loss="" if loss is None else f"{float(loss):.5f}")
-
-        yield advance
 
 
 def _digest(parts: Sequence[Any]) -> str:

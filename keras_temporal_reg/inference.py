@@ -47,12 +47,10 @@ def runner(
     fixed = _fixed_size(model)
     _check_channels(model, channels)
     low, gain = values[0], values[1] - values[0]
-    call = tf.function(
-        lambda x: (_first(model(x * gain + low, training=False)) - low) / gain,
-        reduce_retracing=True,
-        # It would hide the network's own words in its report.
-        autograph=False,
-    )
+
+    def call(x: tf.Tensor) -> tf.Tensor:
+        return (_first(model(x * gain + low, training=False)) - low) / gain
+
     if fixed is None:
         multiple, scale = _needs(call, height, width, channels)
         tile = (_up(height, multiple), _up(width, multiple))
@@ -64,6 +62,10 @@ def runner(
         if found is None:
             raise ValueError("the model must return images of 1, 2, 3, ... times its input's size")
         scale = found
+    # Of known height and width, which some layers of Keras 3 need; autograph would hide the
+    # network's own words in its report.
+    signature = [tf.TensorSpec([None, *tile, channels], tf.float32)]
+    compiled = tf.function(call, input_signature=signature, autograph=False)
     places = [(top, left) for top in _starts(height, tile[0]) for left in _starts(width, tile[1])]
     batch = max(1, min(8, _BATCH_PIXELS // (tile[0] * tile[1])))
 
@@ -73,12 +75,12 @@ def runner(
     def _whole(x: np.ndarray) -> np.ndarray:
         if len(places) == 1:
             padded = _padded(x, tile)
-            return call(padded).numpy()[:, : height * scale, : width * scale].astype(np.float32)
+            return compiled(padded).numpy()[:, : height * scale, : width * scale].astype(np.float32)
         total: Any = 0.0
         weights = np.zeros((height * scale, width * scale, 1), np.float32)
         for top, left in places:
             piece = x[:, top : top + tile[0], left : left + tile[1]]
-            made = call(_padded(piece, tile)).numpy()
+            made = compiled(_padded(piece, tile)).numpy()
             rows, columns = piece.shape[1] * scale, piece.shape[2] * scale
             if not isinstance(total, np.ndarray):
                 total = np.zeros((len(x), *weights.shape[:2], made.shape[-1]), np.float32)

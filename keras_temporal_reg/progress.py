@@ -9,7 +9,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def bars(shown: bool = True) -> Iterator[Any]:
-    """Start bars within a block: ``start(label, total)`` returns ``advance(count)``.
+    """Start bars within a block: ``start(label, total)`` returns ``advance(count, note)``.
 
     Args:
         shown: False for bars that show nothing.
@@ -21,7 +21,7 @@ def bars(shown: bool = True) -> Iterator[Any]:
         ...     advance(1)
     """
     if not shown:
-        yield lambda label, total=None: lambda count=1: None
+        yield lambda label, total=None: lambda count=1, note="": None
         return
     try:
         from rich import console, markup, progress
@@ -31,13 +31,14 @@ def bars(shown: bool = True) -> Iterator[Any]:
         progress.TextColumn("{task.description:<24}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[note]}"),
         progress.TimeRemainingColumn(),
         # What a command prints may go into a pipe; the bars do not.
         console=console.Console(stderr=True),
     ) as bar:
 
         def start(label: str, total: int | None = None) -> Any:
-            number = bar.add_task(markup.escape(label), total=total)
-            return lambda count=1: bar.advance(number, count)
+            number = bar.add_task(markup.escape(label), total=total, note="")
+            return lambda count=1, note="": bar.update(number, advance=count, note=note)
 
         yield start

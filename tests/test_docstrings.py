@@ -24,6 +24,8 @@ PUBLIC = (
     "camera",
     "video",
     "pictures",
+    "crops",
+    "files",
     "flow",
     "inference",
     "materials",

@@ -1,6 +1,8 @@
 """Files appear whole or not at all."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -35,3 +37,15 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(OSError, match=r"output folder .*taken.* cannot be written to"):
         files.writable_folder(tmp_path / "taken" / "inside")
+
+
+def test_the_lock_of_a_dead_process_does_not_hold(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for number in (gone.pid, os.getpid()):  # a number may come again, this one's included
+        lock = tmp_path / ".t.keras.lock"
+        lock.mkdir()
+        (lock / "pid").write_text(str(number))
+        with files.locked(tmp_path / "t.keras"):
+            assert (lock / "pid").read_text() == str(os.getpid())
+        assert os.listdir(tmp_path) == []

@@ -16,7 +16,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 import keras_temporal_reg.finetuning as module
-from keras_temporal_reg import pictures, saved, tasks
+from keras_temporal_reg import crops, files, pictures, saved, tasks
 from keras_temporal_reg.finetuning import finetune
 
 KERAS_3 = hasattr(keras, "ops")
@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 KERAS_2 = ROOT / ".venv-addons/bin/python"
 OWN_FORMS = ("keras", "h5") if KERAS_3 else ("keras", "h5", "savedmodel")
 NAMES = {"keras": "network.keras", "h5": "network.h5", "savedmodel": "network"}
-QUICK = {"steps": 4, "batch_size": 2, "crop": 16, "progress": False}
+QUICK = {"steps": 4, "batch_size": 2, "crop": 16, "show_progress": False}
 
 
 def network(scale=2, channels=3):
@@ -221,70 +221,17 @@ def test_with_alpha_0_it_is_training_by_keras_alone(photos, tmp_path):
     )
 
     base = saved.load(tmp_path / "network.keras").model
-    task, shape = tasks.super_resolution, module._Shape(16, 16, 2)
+    task, shape = tasks.super_resolution, crops.Shape(16, 16, 2)
     paths = pictures.listed(photos)
-    pairs = [module._Pair(paths[n], None) for n in np.random.default_rng(0).permutation(6)]
-    crops = module._crops(
-        pairs[1:], lambda pair: module._sample(pair, task), shape, task.make_input, 2, 0
+    pairs = [crops.Pair(paths[n], None) for n in np.random.default_rng(0).permutation(6)]
+    batches = crops.random_crops(
+        pairs[1:], lambda pair: crops.sample(pair, task), shape, task.make_input, 2, 0
     )
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 4, alpha=0.1)
     base.compile(keras.optimizers.Adam(schedule), "mse", jit_compile=False)
-    base.fit(crops(0, 4), shuffle=False, verbose=0)
+    base.fit(batches(0, 4), shuffle=False, verbose=0)
     assert same(base.get_weights(), weights(tmp_path / "t.keras"), atol=1e-5)
     assert not same(base.get_weights(), weights(tmp_path / "network.keras"), atol=1e-3)
-
-
-def test_crops_of_x_and_y_are_of_one_place(tmp_path):
-    # Each pixel of x tells its row and column, each 2 x 2 of y those of its pixel of x.
-    rows, columns = np.mgrid[:20, :30].astype(np.float32)
-    x = np.stack([rows, columns], -1)
-    y = np.repeat(np.repeat(x, 2, 0), 2, 1)
-    pairs = [module._Pair(tmp_path / str(n), None) for n in range(3)]
-    crops = module._crops(pairs, lambda pair: (x, y), module._Shape(8, 8, 2), None, 4, 0)
-    seen = set()
-    for a, b in crops(0, 20):
-        np.testing.assert_array_equal(np.repeat(np.repeat(a, 2, 1), 2, 2), b)
-        seen |= {(float(c[0, 0, 0]), float(c[0, :, 1].numpy().min())) for c in a}
-        flips = {float(c[0, 1, 1] - c[0, 0, 1]) for c in a}
-        assert flips <= {-1.0, 1.0}
-    assert len(seen) > 40  # of 13 x 23 places in 80 draws
-
-
-def test_each_picture_is_drawn_before_any_is_drawn_again(tmp_path):
-    pairs = [module._Pair(tmp_path / str(n), None) for n in range(5)]
-
-    def read(pair):
-        return None, np.full((8, 8, 1), int(pair.x.name), np.float32)
-
-    crops = module._crops(pairs, read, module._Shape(8, 8, 1), None, 5, 3)
-    for (y,) in crops(0, 4):
-        assert sorted(y[:, 0, 0, 0].numpy()) == [0, 1, 2, 3, 4]
-
-
-def test_batches_depend_on_the_step_alone(tmp_path):
-    rng = np.random.default_rng(0)
-    images = {str(n): rng.random((12, 12, 1)).astype(np.float32) for n in range(3)}
-    pairs = [module._Pair(tmp_path / name, None) for name in images]
-    crops = module._crops(
-        pairs, lambda p: (None, images[p.x.name]), module._Shape(8, 8, 1), None, 2, 0
-    )
-    whole = [y.numpy() for (y,) in crops(0, 6)]
-    for a, (b,) in zip(whole[3:], crops(3, 6)):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_what_does_not_fit_into_memory_is_read_again():
-    reads = []
-
-    def read(pair):
-        reads.append(pair)
-        return None, np.zeros((10, 10, 1), np.float32)
-
-    cached = module._cached(read, budget=1000)  # bytes: two of 400
-    for _ in range(2):
-        for pair in "abc":
-            cached(pair)
-    assert reads == ["a", "b", "c", "c"]
 
 
 def test_pairs_of_pictures_train_a_restoration(plain, tmp_path):
@@ -552,23 +499,11 @@ def test_a_loss_that_is_no_number_writes_nothing(plain, photos, tmp_path):
 
 def test_two_runs_into_one_output_are_refused(plain, photos, tmp_path):
     output = tmp_path / "t.keras"
-    with module._locked(output):
+    with files.locked(output):
         with pytest.raises(FileExistsError, match=f"another run, process {os.getpid()}"):
             finetune(plain, output, photos, task="denoising", **QUICK)
         assert os.listdir(tmp_path) == [".t.keras.lock"]
     assert os.listdir(tmp_path) == []
-
-
-def test_the_lock_of_a_dead_process_does_not_hold(tmp_path):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for number in (gone.pid, os.getpid()):  # a number may come again, this one's included
-        lock = tmp_path / ".t.keras.lock"
-        lock.mkdir()
-        (lock / "pid").write_text(str(number))
-        with module._locked(tmp_path / "t.keras"):
-            assert (lock / "pid").read_text() == str(os.getpid())
-        assert os.listdir(tmp_path) == []
 
 
 def test_a_form_that_cannot_hold_the_model_is_found_before_training(
@@ -603,7 +538,7 @@ def test_logs_on_request(plain, photos, tmp_path):
 
 
 def test_a_bar_on_request(plain, photos, tmp_path, capsys):
-    options = {**QUICK, "progress": True, "task": "denoising"}
+    options = {**QUICK, "show_progress": True, "task": "denoising"}
     result = finetune(plain, tmp_path / "t.keras", photos, **options)
     captured = capsys.readouterr()
     assert "4/4" in captured.err and "loss 0." in captured.err and captured.out == ""

@@ -36,7 +36,7 @@ LAYERS = (
     {"model", "data", "callbacks"},
     {"files", "jsonable", "progress", "tasks", "camera"},
     {"pictures"},
-    {"video", "flow", "inference", "saved", "report", "figures"},
+    {"video", "crops", "flow", "inference", "saved", "report", "figures"},
     {"materials"},
     {"measuring"},
     {"evaluation", "processing", "finetuning"},

@@ -77,6 +77,13 @@ def test_a_frame_smaller_than_the_fixed_size_is_padded():
     assert run(frames(20, 30)).shape == (2, 20, 30, 3)
 
 
+def test_layers_that_need_known_sizes_run_on_odd_ones():
+    x = keras.Input((None, None, 3))
+    smooth = keras.Model(x, layers.UpSampling2D(2, interpolation="bilinear")(x))
+    run = inference.runner(smooth, 33, 47, 3)
+    assert run(frames(33, 47, count=9)).shape == (9, 66, 94, 3)
+
+
 def test_values_are_carried_over():
     x = frames(16, 16)
     doubled = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1.0, 51.0)])
