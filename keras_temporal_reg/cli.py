@@ -90,10 +90,17 @@ def _positive_number(text: str) -> float:
     return number
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the default of an option where it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, []):
+            return action.help
+        return super()._get_help_string(action)
+
+
 def _command(commands: argparse._SubParsersAction, name: str, **texts: Any) -> Any:
-    return commands.add_parser(
-        name, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **texts
-    )
+    return commands.add_parser(name, formatter_class=_Help, **texts)
 
 
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +114,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--values",
         type=_values,
-        default=(0.0, 1.0),
+        default="0,1",
         metavar="LOW,HIGH",
         help="what the network takes and returns for black and white; use = for a minus: "
         "--values=-1,1",
@@ -228,7 +235,11 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras, .h5 or SavedModel")
     parser.add_argument(
-        "--inputs", type=Path, required=True, metavar="DIR", help="a folder of pictures"
+        "--inputs",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a folder of pictures to learn from",
     )
     parser.add_argument(
         "--targets",
@@ -369,7 +380,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
             "Train a small colorization network on stills of real clips, fine-tune it with and "
             "without the regularizer, and measure both on later frames of the clips."
         ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where to write"
