@@ -37,6 +37,9 @@ from keras_temporal_reg import (
 )
 
 
+_MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """What `evaluate` found.
@@ -221,7 +224,9 @@ def _paths(models: Any) -> dict[str, Any]:
         return dict.fromkeys(models, "in memory")
     found: dict[str, Path] = {}
     for path in map(Path, models):
-        parts = path.resolve().with_suffix("").parts
+        # A SavedModel's folder may have a point in its name, too.
+        whole = path.resolve()
+        parts = (whole.with_suffix("") if whole.suffix in _MODEL_SUFFIXES else whole).parts
         names = ("/".join(parts[-depth:]) for depth in range(1, len(parts) + 1))
         name = next(
             (n for n in names if n not in (*found, measuring.INPUT, measuring.REFERENCE)),

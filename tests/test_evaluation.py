@@ -11,7 +11,7 @@ from scipy import ndimage
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg import materials, measuring, metrics, pictures, video
+from keras_temporal_reg import evaluation, materials, measuring, metrics, pictures, video
 
 layers = keras.layers
 HEIGHT, WIDTH, COUNT = 40, 56, 14
@@ -214,6 +214,11 @@ def test_files_of_one_name_are_told_apart(tmp_path, material):
     paths = [tmp_path / name / "model.keras" for name in ("a", "b")]
     result = run(paths, [material[0]])
     assert [*result.mean] == ["input", "model", "b/model"]
+
+
+def test_a_point_in_a_folders_name_is_kept():
+    named = evaluation._paths(["/models/s_0", "/models/s_0.5", "/models/b.keras"])
+    assert [*named] == ["s_0", "s_0.5", "b"]
 
 
 def test_a_folder_of_results_is_written(tmp_path, material):
