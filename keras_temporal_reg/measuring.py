@@ -17,6 +17,7 @@ from keras_temporal_reg import flow, inference, materials, metrics, pictures, re
 INPUT = "input"
 REFERENCE = "reference"
 FLOWS = (*flow.METHODS, "none")
+NOTHING_TO_DO = 45.0  # dB that the trivial predictor has where there is nothing to predict
 FLOW_PAIRS = 300  # of neighbours, of each clip, that flow is estimated at
 SHOWN_FRAMES = 600  # of each clip, in the report
 SHOWN_WIDTH = 640  # pixels
@@ -199,9 +200,14 @@ class Measuring:
                 f"clip {self.material.name} must have at least 2 frames. Received: {self.count}"
             )
         results = {name: r.measures() for name, r in self.results.items()}
-        judged = {name: r for name, r in self.results.items() if r.stability.frames}
-        flicker = {name: r.stability.flicker()[0].tolist() for name, r in judged.items()}
-        psnr = {name: r.psnr for name, r in judged.items()}
+        if results[INPUT]["psnr"] > NOTHING_TO_DO:
+            self.notes.append(
+                f"{self.task.trivial_name.capitalize()} is right already (a grey clip?), so that "
+                "contrast, structure and temporal error say nothing."
+            )
+        compared = {name: r for name, r in self.results.items() if r.stability.frames}
+        flicker = {name: r.stability.flicker()[0].tolist() for name, r in compared.items()}
+        psnr = {name: r.psnr for name, r in compared.items()}
         return ClipEvaluation(
             self.material.name,
             self.count,

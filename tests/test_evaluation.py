@@ -136,6 +136,14 @@ def test_a_clip_of_which_the_input_is_made_is_its_own_reference(material):
     assert result.mean["input"]["temporal_error"] == pytest.approx(1.0)  # grey
 
 
+def test_a_grey_clip_has_no_colours_to_measure(tmp_path):
+    grey = np.repeat(moving(5).mean(axis=-1, keepdims=True), 3, axis=-1)
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
+    result = run({"net": network}, [as_folder(tmp_path / "grey", grey)], task="colorization")
+    assert "Grey is right already" in " ".join(result.clips[0].notes)
+
+
 def test_a_still_has_exact_motion(tmp_path):
     noise = np.random.default_rng(0).uniform(size=(90, 120, 3))
     pictures.write(tmp_path / "still.png", ndimage.gaussian_filter(noise, (3, 3, 0)))
