@@ -36,7 +36,6 @@ from keras_temporal_reg import (
     tasks,
 )
 
-
 _MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
