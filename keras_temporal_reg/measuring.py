@@ -20,6 +20,7 @@ FLOWS = (*flow.METHODS, "none")
 NOTHING_TO_DO = 45.0  # dB that the trivial predictor has where there is nothing to predict
 FLOW_PAIRS = 300  # of neighbours, of each clip, that flow is estimated at
 SHOWN_FRAMES = 600  # of each clip, in the report
+PREVIEW_CRF = 20  # of the report's players, against 16 of a clip to keep
 SHOWN_WIDTH = 640  # pixels
 _COLUMNS = 9  # of pixels that are kept over time, of which the report shows one
 
@@ -324,7 +325,7 @@ class Measuring:
         def opened() -> Iterator[Any]:
             with contextlib.ExitStack() as stack:
                 yield lambda path: stack.enter_context(
-                    video.writer(path, self.material.rate.limit_denominator(60000))
+                    video.writer(path, self.material.rate.limit_denominator(60000), crf=PREVIEW_CRF)
                 )
 
         return opened()
@@ -415,7 +416,9 @@ def _shown_size(height: int, width: int) -> tuple[int, int]:
 
 def label(name: str, task: tasks.Task) -> str:
     """What the report calls a result."""
-    return f"{INPUT} ({task.trivial_name})" if name == INPUT else name
+    if name != INPUT or task.trivial_name == tasks.restoration.trivial_name:
+        return name
+    return f"{INPUT} ({task.trivial_name})"
 
 
 def as_shown(measures: Mapping[str, float]) -> dict[str, float]:

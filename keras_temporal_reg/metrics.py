@@ -34,44 +34,42 @@ class _HighPass:
         offsets = np.arange(-self.radius, self.radius + 1)
         kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
         self.kernel = kernel / kernel.sum()
-        self.frames: list[np.ndarray] = []
-        self.first = 0  # number of the oldest frame kept
         self.count = 0  # frames seen
         self.next = 0  # number of the frame whose result comes next
+        self.shape: tuple[int, ...] = ()
 
     def push(self, frame: np.ndarray) -> np.ndarray:
         """Take a frame; return the results that it completes, ``(frames, *shape of frame)``."""
-        self.frames.append(frame)
+        if self.count == 0:
+            self.shape = frame.shape
+            # Several at once by one product of matrices, as far as memory allows.
+            self.several = max(1, min(16, _CHUNK_PIXELS // max(frame.size, 1)))
+            # Frame t stands in row t modulo the number of rows, less the first frame, so that
+            # what stands still gives an exact zero.
+            self.base = frame.ravel().copy()
+            self.window = np.zeros((2 * self.radius + self.several, frame.size), frame.dtype)
+        np.subtract(frame.ravel(), self.base, out=self.window[self.count % len(self.window)])
         self.count += 1
-        # Several at once by one product of matrices, as far as memory allows.
-        several = max(1, min(16, _CHUNK_PIXELS // max(frame.size, 1)))
-        if self.next + self.radius + several > self.count:
+        if self.next + self.radius + self.several > self.count:
             return np.empty((0, *frame.shape), frame.dtype)
-        ready = self._results(self.next, several)
-        self.next += several
-        # The mirrored start needs frames up to the radius, once; then a window will do.
-        old = max(self.next - self.radius - self.first, 0)
-        del self.frames[:old]
-        self.first += old
+        ready = self._results(self.several)
+        self.next += self.several
         return ready
 
     def rest(self) -> np.ndarray:
         """The results still missing, now that the clip has ended. Changes nothing."""
-        return self._results(self.next, self.count - self.next)
+        return self._results(self.count - self.next)
 
-    def _results(self, start: int, number: int) -> np.ndarray:
-        weights = np.zeros((number, len(self.frames)), self.frames[0].dtype)
+    def _results(self, number: int) -> np.ndarray:
+        weights = np.zeros((number, len(self.window)), self.window.dtype)
         for row in range(number):
-            t = start + row
+            t = self.next + row
             for weight, s in zip(self.kernel, range(t - self.radius, t + self.radius + 1)):
                 s %= 2 * self.count  # d c b a | a b c d | d c b a
                 s = s if s < self.count else 2 * self.count - 1 - s
-                weights[row, s - self.first] -= weight
-            weights[row, t - self.first] += 1.0
-        frames = np.stack(self.frames).reshape(len(self.frames), -1)
-        # Of differences, so that what stands still gives an exact zero.
-        frames -= frames[:1].copy()
-        return (weights @ frames).reshape(number, *self.frames[0].shape)
+                weights[row, s % len(self.window)] -= weight
+            weights[row, t % len(self.window)] += 1.0
+        return (weights @ self.window).reshape(number, *self.shape)
 
 
 class Stability:

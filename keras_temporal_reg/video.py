@@ -231,13 +231,16 @@ def write(path: Path, pixels: Iterable[np.ndarray], rate: Fraction) -> None:
 
 
 @contextlib.contextmanager
-def writer(path: Path, rate: Fraction, audio_of: Path | None = None) -> Iterator[Any]:
+def writer(
+    path: Path, rate: Fraction, audio_of: Path | None = None, crf: int | None = None
+) -> Iterator[Any]:
     """A function that takes the frames of a new clip; the clip appears when the block is left.
 
     Args:
         path: its suffix, one of `CODECS`, says the format; without one, a folder of PNG pictures.
         rate: frames a second, for frames without a time.
         audio_of: a clip whose sound to copy; what the new format cannot hold is coded anew.
+        crf: of H.264 and VP9, how coarse, in place of that of `CODECS`.
 
     Yields:
         ``add(frame, time=None)``: `frame` ``(height, width, 3)``, uint8 or float in [0, 1];
@@ -266,6 +269,8 @@ def writer(path: Path, rate: Fraction, audio_of: Path | None = None) -> Iterator
         )
     av = _import_av()
     codec, options = CODECS[path.suffix.lower()]
+    if crf is not None and "crf" in options:
+        options = {**options, "crf": str(crf)}
     movie = path.suffix.lower() in (".mp4", ".mov")
     with files.replacing(path) as temporary, contextlib.ExitStack() as stack:
         container = stack.enter_context(
