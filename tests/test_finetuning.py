@@ -13,35 +13,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
+from test_saved import KERAS_3, NAMES, OWN_FORMS, ROOT, network
 
 import keras_temporal_reg as ktr
 import keras_temporal_reg.finetuning as module
 from keras_temporal_reg import crops, files, pictures, saved, tasks
 from keras_temporal_reg.finetuning import finetune
 
-KERAS_3 = hasattr(keras, "ops")
-ROOT = pathlib.Path(__file__).parents[1]
 KERAS_2 = ROOT / ".venv-addons/bin/python"
-OWN_FORMS = ("keras", "h5") if KERAS_3 else ("keras", "h5", "savedmodel")
-NAMES = {"keras": "network.keras", "h5": "network.h5", "savedmodel": "network"}
 QUICK = {"steps": 4, "batch_size": 2, "crop": 16, "show_progress": False}
-
-
-def network(scale=2, channels=3):
-    """Batch normalization, a skip, halving and an up-sampling head."""
-    from tensorflow import keras
-
-    layers = keras.layers
-    x = keras.Input((None, None, channels))
-    h = layers.Conv2D(4, 3, padding="same")(x)
-    h = layers.BatchNormalization()(h)
-    first = layers.Activation("relu")(h)
-    h = layers.MaxPooling2D()(first)
-    h = layers.Conv2D(4, 3, padding="same", activation="relu")(h)
-    h = layers.Concatenate()([layers.UpSampling2D()(h), first])
-    h = layers.UpSampling2D(scale, interpolation="bilinear")(h) if scale > 1 else h
-    y = layers.Conv2D(3, 3, padding="same")(h)
-    return keras.Model(x, y, name="network")
 
 
 MAKE = f"""

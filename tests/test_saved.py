@@ -25,12 +25,12 @@ OWN_FORMS = ("keras", "h5") if KERAS_3 else ("keras", "h5", "savedmodel")
 NAMES = {"keras": "network.keras", "h5": "network.h5", "savedmodel": "network"}
 
 
-def network(scale=2):
+def network(scale=2, channels=3):
     """With what many networks have: batch normalization, skips, halving, an up-sampling head."""
     from tensorflow import keras
 
     layers = keras.layers
-    x = keras.Input((None, None, 3))
+    x = keras.Input((None, None, channels))
     h = layers.Conv2D(4, 3, padding="same")(x)
     h = layers.BatchNormalization()(h)
     first = layers.Activation("relu")(h)
