@@ -24,6 +24,7 @@ __all__ = [
     "RegularizedModel",
     "callbacks",
     "camera",
+    "choose_alpha",
     "data",
     "evaluate",
     "finetune",
@@ -31,13 +32,20 @@ __all__ = [
     "losses",
     "metrics",
     "process",
+    "reproduce",
     "tasks",
     "transforms",
 ]
 __version__ = "0.1.0"
 
 # What needs the extras is imported when it is first used.
-_LATER = {"evaluate": "evaluation", "finetune": "finetuning", "process": "processing"}
+_LATER = {
+    "choose_alpha": "choosing",
+    "evaluate": "evaluation",
+    "finetune": "finetuning",
+    "process": "processing",
+    "reproduce": "experiments",
+}
 
 
 def __getattr__(name: str) -> _Any:

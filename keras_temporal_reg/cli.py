@@ -15,9 +15,12 @@ from keras_temporal_reg import (
     checks,
     demo,
     evaluation,
+    experiments,
+    findings,
     finetuning,
     jsonable,
     measuring,
+    plans,
     processing,
     tasks,
     video,
@@ -51,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_finetune(commands)
     _add_process(commands)
+    _add_reproduce(commands)
     return parser
 
 
@@ -370,6 +374,51 @@ def _process(options: argparse.Namespace) -> int:
         for note in result.notes:
             print(note)
     return 0 if result.is_complete else 1
+
+
+def _add_reproduce(commands: argparse._SubParsersAction) -> None:
+    parser = _command(
+        commands,
+        "reproduce",
+        help="re-run the experiments of the paper's poster",
+        description=(
+            "Train networks with and without regularizers on pictures that ship with Python "
+            "packages or on generated ones, and hold each of the poster's claims against the "
+            "results. What was run before, with the same plan, is not run again."
+        ),
+    )
+    parser.add_argument("experiment", choices=plans.EXPERIMENTS, help="which")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
+        "--quick", action="store_true", help="ten minutes or so on two cores, one seed: the default"
+    )
+    size.add_argument("--full", action="store_true", help="the whole grid, three seeds: hours")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="pictures of your own to learn from and test on"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="where to write; reproduced/EXPERIMENT"
+    )
+    parser.add_argument("--seeds", type=_natural, nargs="+", metavar="N", help="in place of those")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=_reproduce)
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    result = experiments.reproduce(
+        options.experiment,
+        options.output or Path("reproduced") / options.experiment,
+        quick=not options.full,
+        data=options.data,
+        seeds=options.seeds,
+        show_progress=not options.quiet,
+    )
+    if options.json:
+        print(json.dumps(jsonable.as_json(result)))
+    else:
+        findings.show(result)
+    return 0
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:

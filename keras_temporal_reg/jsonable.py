@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from keras_temporal_reg import files
 
 
 def as_json(result: Any) -> Any:
@@ -20,3 +23,11 @@ def as_json(result: Any) -> Any:
     if isinstance(result, float):
         return result if math.isfinite(result) else None
     return str(result) if isinstance(result, Path) else result
+
+
+def write(path: Path, value: Any) -> None:
+    with files.replacing(path) as temporary:
+        temporary.write_text(json.dumps(as_json(value), indent=1) + "\n")
+
+
+# What is learned from, and measured on.

@@ -75,7 +75,7 @@ def material(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["demo", "evaluate", "finetune", "process"])
+@pytest.mark.parametrize("command", ["demo", "evaluate", "finetune", "process", "reproduce"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])

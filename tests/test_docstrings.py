@@ -36,6 +36,13 @@ PUBLIC = (
     "saved",
     "report",
     "progress",
+    "plans",
+    "claims",
+    "findings",
+    "networks",
+    "scenes",
+    "choosing",
+    "experiments",
 )
 # Keras, or the class itself, says what these do.
 HOOKS = {

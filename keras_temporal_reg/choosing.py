@@ -1,0 +1,293 @@
+"""Choose alpha: the strongest regularization that still counts as stabilised.
+
+Each trial is a short fine-tuning from the model's own weights on the same batches, held against
+one without the regularizer by `metrics.verdict`. Bisection needs few of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_temporal_reg import camera, checks, files, inference, losses, metrics, progress
+from keras_temporal_reg.model import RegularizedModel
+from keras_temporal_reg.transforms import RandomAffine
+
+ALPHAS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+FRAMES = 24  # of each still that the camera moves over
+TRIAL_SHARE = 2  # a trial takes the steps of a full fine-tuning over this
+MAX_TRIALS = 3
+
+Pictures = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One alpha that was tried.
+
+    Attributes:
+        alpha: 0 without the regularizer.
+        measures: as from `metrics.stability`, mean over the clips.
+        counts: whether it counts as stabilised; False without the regularizer.
+        verdict: why, in words.
+    """
+
+    alpha: float
+    measures: Mapping[str, float]
+    counts: bool
+    verdict: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What `choose_alpha` found.
+
+    Attributes:
+        alpha: the strongest that counted, or 0.
+        reason: why this one, in words.
+        plain: the trial without the regularizer.
+        tried: all others, in the order of their alpha.
+        trivial_psnr: of the trivial predictor, in dB.
+        cost: of all trials and one full fine-tuning, over that of the latter.
+    """
+
+    alpha: float
+    reason: str
+    plain: Trial
+    tried: tuple[Trial, ...]
+    trivial_psnr: float
+    cost: float
+
+    def plot(self, path: Any) -> None:
+        """Draw PSNR against temporal error of all trials, the choice marked.
+
+        Args:
+            path: a ``.png`` file. Needs matplotlib.
+        """
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 5), layout="constrained")
+        axis = figure.subplots()
+        shown = sorted((self.plain, *self.tried), key=lambda trial: trial.alpha)
+        places = [(t.measures["temporal_error"], t.measures["psnr"]) for t in shown]
+        axis.plot(*zip(*places), color="0.7", zorder=1)
+        for trial, place in zip(shown, places):
+            chosen = trial.alpha == self.alpha
+            colour = "tab:green" if trial.counts else "tab:red" if trial.alpha else "black"
+            axis.scatter(*place, color=colour, s=90 if chosen else 30, zorder=2)
+            label = f"alpha {trial.alpha:g}" + (", chosen" if chosen else "")
+            axis.annotate(label, place, (6, 6), textcoords="offset points")
+        axis.set_xlabel("temporal error (lower is better)")
+        axis.set_ylabel("PSNR, dB (higher is better)")
+        axis.set_title("green: counts as stabilised; red: does not; black: not regularized")
+        axis.margins(0.15)
+        path = Path(path)
+        with files.replacing(path) as temporary:
+            figure.savefig(temporary, dpi=110)
+
+
+def choose_alpha(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    clip: Any = None,
+    reference: Any = None,
+    *,
+    stills: Sequence[Pictures] = (),
+    loss: Callable[..., Any] = losses.SparseJacobianLoss,
+    alphas: Sequence[float] = ALPHAS,
+    steps: int = 500,
+    learning_rate: float = 1e-4,
+    transform: Any = None,
+    perturbation: Any = None,
+    make_input: Any = None,
+    trivial: Callable[[np.ndarray], np.ndarray] | None = None,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> Choice:
+    """Find the strongest regularization that still counts as stabilised on a validation clip.
+
+    Trials are half as long as the full fine-tuning and at most three, by bisection, beside one
+    without the regularizer. Together with the full fine-tuning that follows they cost less than
+    three of those. The model keeps its weights.
+
+    Args:
+        model: to be fine-tuned; image to image.
+        dataset: batches ``(x, y)`` or ``(x, y, sample_weight)`` to learn from; repeated as needed.
+        clip: frames x of a validation clip, ``(frames, height, width, channels)``.
+        reference: what should come out, frames y. Needed with `clip`.
+        stills: in place of a clip: pictures ``(x, y)``, each ``(height, width, channels)``, that
+            are not trained on. A virtual camera moves over each.
+        loss: makes the loss of an alpha: `losses.SparseJacobianLoss`, the other one, or a
+            `functools.partial` of either.
+        alphas: to choose from, each in (0, 1).
+        steps: of the full fine-tuning.
+        learning_rate: of Adam; it falls to a tenth.
+        transform: draws T. None: `RandomAffine()` with `seed`.
+        perturbation: as in `RegularizedModel`.
+        make_input: likewise; the frames x of `stills` are then made from y.
+        trivial: x to what one would predict knowing nothing. None: x itself where its shape is
+            that of y, else the mean of y.
+        seed: same seed, same numbers.
+        show_progress: show a bar; needs rich.
+
+    Returns:
+        The choice; its alpha is 0 where nothing counts as stabilised, and `reason` says why.
+
+    Raises:
+        ValueError: for arguments that do not fit each other.
+
+    Example:
+        >>> import keras_temporal_reg as ktr
+        >>> choice = ktr.choose_alpha(model, dataset, clip, reference)  # doctest: +SKIP
+        >>> choice.alpha, choice.reason  # doctest: +SKIP
+        >>> choice.plot("alpha.png")  # doctest: +SKIP
+    """
+    if not alphas:
+        raise ValueError("alphas must hold at least one number in (0, 1). Received: none")
+    grid = sorted({checks.fraction("alphas", alpha, "(", ")") for alpha in alphas})
+    checks.whole_number("steps", steps, TRIAL_SHARE)
+    checks.whole_number("seed", seed, 0)
+    if not (learning_rate > 0 and math.isfinite(learning_rate)):
+        raise ValueError(f"learning_rate must be a number above 0. Received: {learning_rate!r}")
+    clips = _clips(clip, reference, stills, make_input)
+    trivial_psnr = float(np.mean([metrics.psnr(y, _guess(x, y, trivial)) for x, y in clips]))
+    motion = RandomAffine(seed=seed) if transform is None else transform
+    weights = model.get_weights()
+    trial_steps = steps // TRIAL_SHARE
+    trials = min(MAX_TRIALS, int(math.log2(len(grid))) + 1)
+
+    def tuned(alpha: float, advance: Callable[[int], None]) -> Mapping[str, float]:
+        model.set_weights(weights)
+        keras.utils.set_random_seed(seed)
+        wrapper = RegularizedModel if alpha else Unregularized
+        network = wrapper(model, motion, perturbation, make_input)
+        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, trial_steps, alpha=0.1)
+        network.compile(
+            keras.optimizers.Adam(schedule),
+            loss(alpha=alpha),
+            # TensorFlow 2.15, with Keras 2, has no XLA kernel for the gradient of UpSampling2D.
+            jit_compile="auto" if hasattr(keras, "ops") else False,
+        )
+        counted = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
+        network.fit(
+            dataset.repeat(),
+            steps_per_epoch=trial_steps,
+            verbose=0,
+            shuffle=False,
+            callbacks=[counted],
+        )
+        return _measured(model, clips)
+
+    tried: dict[float, Trial] = {}
+    try:
+        with progress.bars(show_progress) as start:
+            measures = tuned(0.0, start("without regularizer", trial_steps))
+            plain = Trial(0.0, measures, False, "What the others are held against.")
+            low, high = 0, len(grid)  # the strongest that counts is among grid[low - 1 : high]
+            while low < high and len(tried) < trials:
+                middle = (low + high) // 2
+                alpha = grid[middle]
+                measures = tuned(alpha, start(f"alpha {alpha:g}", trial_steps))
+                counts, words = metrics.verdict(plain.measures, measures, trivial_psnr)
+                tried[alpha] = Trial(alpha, measures, counts, words)
+                if counts or _too_weak(plain.measures, measures):
+                    low = middle + 1
+                else:
+                    high = middle
+    finally:
+        model.set_weights(weights)
+    found = tuple(tried[alpha] for alpha in sorted(tried))
+    alpha, reason = _chosen(plain, found, trivial_psnr)
+    images = trial_steps + 2 * trial_steps * len(found) + 2 * steps
+    return Choice(alpha, reason, plain, found, trivial_psnr, images / (2 * steps))
+
+
+class Unregularized(RegularizedModel):
+    """Trains without counterparts; the loss of a plain target is `L_vis`."""
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        return keras.Model.train_step(self, data)
+
+
+def _clips(
+    clip: Any, reference: Any, stills: Sequence[Pictures], make_input: Any
+) -> list[Pictures]:
+    if (clip is None) != (reference is None):
+        missing = "clip" if clip is None else "reference"
+        raise ValueError(
+            f"clip and reference must both be given, or neither. Received: no {missing}"
+        )
+    if clip is None and not len(stills):
+        raise ValueError("clip and reference, or stills, must be given. Received: neither")
+    found = []
+    if clip is not None:
+        found.append((np.asarray(clip, np.float32), np.asarray(reference, np.float32)))
+    for number, (x, y) in enumerate(stills):
+        found.append(_filmed(np.asarray(x), np.asarray(y), make_input, number))
+    for x, y in found:
+        if x.ndim != 4 or y.ndim != 4 or len(x) != len(y) or len(x) < 2:
+            raise ValueError(
+                "clip and reference must be (frames, height, width, channels) with as many frames, "
+                f"at least 2. Received: {x.shape} and {y.shape}"
+            )
+    return found
+
+
+def _filmed(x: np.ndarray, y: np.ndarray, make_input: Any, seed: int) -> Pictures:
+    if x.ndim != 3 or y.ndim != 3 or (make_input is None and x.shape[:2] != y.shape[:2]):
+        raise ValueError(
+            "stills must be pairs of (height, width, channels), of one height and width unless "
+            f"make_input is given. Received: {x.shape} and {y.shape}"
+        )
+    path = camera.path(FRAMES, *y.shape[:2], seed=seed)
+    if make_input is None:
+        both = np.stack([*camera.film(np.concatenate([x, y], axis=-1), path)])
+        return both[..., : x.shape[-1]], both[..., x.shape[-1] :]
+    frames = np.stack([*camera.film(y, path)])
+    return np.asarray(make_input(tf.constant(frames)), np.float32), frames
+
+
+def _guess(x: np.ndarray, y: np.ndarray, trivial: Any) -> np.ndarray:
+    if trivial is not None:
+        return np.asarray(trivial(x), np.float32)
+    return x if x.shape == y.shape else np.broadcast_to(y.mean(axis=(0, 1, 2)), y.shape)
+
+
+def _measured(model: keras.Model, clips: Sequence[Pictures]) -> dict[str, float]:
+    measured = []
+    for x, y in clips:
+        run = inference.runner(model, *x.shape[1:])
+        measured.append(metrics.stability(y, run(x)))
+    return {key: float(np.mean([each[key] for each in measured])) for key in measured[0]}
+
+
+def _too_weak(plain: Mapping[str, float], measures: Mapping[str, float]) -> bool:
+    """Whether it changed nothing for the better, so that more of it may."""
+    return (
+        measures["temporal_error"] >= plain["temporal_error"]
+        and measures["relative_smoothness"] <= plain["relative_smoothness"]
+        and measures["smoothness"] <= plain["smoothness"]
+    )
+
+
+def _chosen(plain: Trial, tried: Sequence[Trial], trivial_psnr: float) -> tuple[float, str]:
+    counting = [trial for trial in tried if trial.counts]
+    if not counting:
+        last = tried[0]
+        return 0.0, (
+            f"No alpha of {', '.join(f'{trial.alpha:g}' for trial in tried)} counts as stabilised; "
+            f"the weakest of them, {last.alpha:g}: {last.verdict}"
+        )
+    best = counting[-1]
+    reason = f"The strongest of {len(tried)} tried that counts. {best.verdict}"
+    stronger = [trial for trial in tried if trial.alpha > best.alpha]
+    if stronger:
+        reason += f" The next stronger, {stronger[0].alpha:g}: {stronger[0].verdict}"
+    return best.alpha, reason
