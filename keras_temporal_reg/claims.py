@@ -123,7 +123,7 @@ def number_of(value: Any) -> float:
 
 
 def spread_of(values: Sequence[float]) -> float:
-    """Standard deviation over seeds; NaN of fewer than two."""
+    """Standard deviation over seeds; 0 of one."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
