@@ -107,6 +107,19 @@ def _command(commands: argparse._SubParsersAction, name: str, **texts: Any) -> A
     return commands.add_parser(name, formatter_class=_Help, **texts)
 
 
+def _print(options: argparse.Namespace, result: Any, show: Callable[[Any], None]) -> None:
+    """What a command prints at its end."""
+    if options.json:
+        print(json.dumps(jsonable.as_json(result)))
+    else:
+        show(result)
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
 def _add_network_options(parser: argparse.ArgumentParser) -> None:
     """What all commands ask that run a network of the user's."""
     own = ", ".join(sorted(t.name for t in vars(tasks).values() if isinstance(t, tasks.Task)))
@@ -128,8 +141,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="load models that carry Python code, such as Lambda layers; it will be run",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_output_options(parser)
 
 
 def _add_memory_and_rate(parser: argparse.ArgumentParser) -> None:
@@ -219,10 +231,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         show_progress=not options.quiet,
         command=options.command,
     )
-    if options.json:
-        print(json.dumps(jsonable.as_json(result)))
-    else:
-        evaluation.show(result)
+    _print(options, result, evaluation.show)
     return 0 if result.is_complete else 1
 
 
@@ -324,10 +333,7 @@ def _finetune(options: argparse.Namespace) -> int:
         values=options.values,
         show_progress=not options.quiet,
     )
-    if options.json:
-        print(json.dumps(jsonable.as_json(result)))
-    else:
-        finetuning.show(result)
+    _print(options, result, finetuning.show)
     return 0
 
 
@@ -366,13 +372,7 @@ def _process(options: argparse.Namespace) -> int:
         allow_code=options.allow_code,
         show_progress=not options.quiet,
     )
-    if options.json:
-        print(json.dumps(jsonable.as_json(result)))
-    else:
-        height, width = result.size
-        print(f"{result.output}: {result.frames} frames of {width} x {height}.")
-        for note in result.notes:
-            print(note)
+    _print(options, result, processing.show)
     return 0 if result.is_complete else 1
 
 
@@ -400,8 +400,7 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
         "--output", type=Path, metavar="DIR", help="where to write; reproduced/EXPERIMENT"
     )
     parser.add_argument("--seeds", type=_natural, nargs="+", metavar="N", help="in place of those")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_output_options(parser)
     parser.set_defaults(run=_reproduce)
 
 
@@ -414,10 +413,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         seeds=options.seeds,
         show_progress=not options.quiet,
     )
-    if options.json:
-        print(json.dumps(jsonable.as_json(result)))
-    else:
-        findings.show(result)
+    _print(options, result, findings.show)
     return 0
 
 

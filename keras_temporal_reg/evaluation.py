@@ -8,9 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import itertools
-import json
 import math
-import platform
 import shlex
 import sys
 import tempfile
@@ -20,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow import keras
 
 from keras_temporal_reg import (
     checks,
@@ -69,11 +65,7 @@ class Evaluation:
     @property
     def is_complete(self) -> bool:
         """Whether all clips could be read to their ends."""
-        return not any(
-            "breaks off" in note or "truncated" in note or "changes its size" in note
-            for clip in self.clips
-            for note in clip.notes
-        )
+        return all(clip.is_complete for clip in self.clips)
 
 
 def evaluate(
@@ -312,14 +304,7 @@ def _concluded(
         mean,
         tuple(clips),
         {},
-        {
-            "keras_temporal_reg": importlib.metadata.version("keras-temporal-reg"),
-            "tensorflow": tf.__version__,
-            # Its own attribute for that is another one on each stack.
-            "keras": importlib.metadata.version(keras.Model.__module__.split(".")[0]),
-            "opencv": _version("opencv-python-headless"),
-            "python": platform.python_version(),
-        },
+        {**saved.versions(), "opencv": _version("opencv-python-headless")},
         round(time.time() - started, 1),
     )
 
@@ -339,8 +324,7 @@ def _write(
     command: str,
 ) -> None:
     names = [name for name in result.mean if name != measuring.INPUT]
-    with files.replacing(output / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps(jsonable.as_json(result), indent=1) + "\n")
+    jsonable.write(output / "evaluation.json", result)
     report.write(
         output / "report.html",
         report.Report(
@@ -350,9 +334,7 @@ def _write(
             warnings=result.warnings,
             measures=measuring.MEASURES,
             mean={
-                f"{measuring.INPUT}" if name == measuring.INPUT else name: measuring.as_shown(
-                    measures
-                )
+                measuring.label(name, task): measuring.as_shown(measures)
                 for name, measures in result.mean.items()
             },
             clips=sections,

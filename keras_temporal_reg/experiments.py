@@ -599,6 +599,3 @@ def _shown(
             bar.update(number, advance=passes, description=f"{experiment}, {run}", left=left)
 
         yield _Progress(total, [*rows.values()], plan, update)
-
-
-# Claims.

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from keras_temporal_reg import __version__, files, jsonable, saved
+from keras_temporal_reg import files, jsonable, saved
 from keras_temporal_reg.claims import (
     MEASURES,
     Claim,
@@ -86,12 +84,7 @@ def write(result: Reproduction, plan: Plan) -> None:
         ],
         "claims": result.claims,
         "run_seconds": round(sum(row["seconds"] for row in result.rows), 1),
-        "versions": {
-            "keras_temporal_reg": __version__,
-            "tensorflow": tf.__version__,
-            "keras": saved.keras_version(),
-            "python": platform.python_version(),
-        },
+        "versions": saved.versions(),
     }
     jsonable.write(result.output / "summary.json", summary)
     with files.replacing(result.output / "results.md") as temporary:

@@ -11,7 +11,6 @@ import hashlib
 import importlib.util
 import json
 import math
-import platform
 import shutil
 import tempfile
 import time
@@ -25,7 +24,6 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import (
-    __version__,
     checks,
     crops,
     files,
@@ -236,7 +234,7 @@ def finetune(
             "validation": held_out,
             "early_stopping": early_stopping,
             "seed": seed,
-            "keras": _versions()["keras"],
+            "keras": saved.keras_version(),
         }
         folder = output.parent / f".{output.name}.training"
         if not resume:
@@ -258,7 +256,7 @@ def finetune(
         loss=state["loss"],
         val_loss=state["val_loss"],
         seconds=round(state["seconds"], 1),
-        versions=_versions(),
+        versions=saved.versions(),
     )
 
 
@@ -459,12 +457,3 @@ def _digest(parts: Sequence[Any]) -> str:
     for part in parts:
         whole.update(part.encode() if isinstance(part, str) else part.tobytes())
     return whole.hexdigest()[:16]
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": saved.keras_version(),
-        "keras-temporal-reg": __version__,
-    }

@@ -92,6 +92,7 @@ class ClipEvaluation:
         per_frame: ``"flicker"``, rms of hp(p - v), and ``"psnr"``, by name of the result.
         reference: what results were held against, in words.
         notes: what a reader should know, in sentences.
+        is_complete: False where the clip broke off; what came before was measured.
     """
 
     name: str
@@ -102,6 +103,7 @@ class ClipEvaluation:
     per_frame: Mapping[str, Mapping[str, Sequence[float]]]
     reference: str
     notes: tuple[str, ...]
+    is_complete: bool = True
 
 
 class _Shown:
@@ -178,7 +180,12 @@ class Measuring:
         if self.previews is not None:
             self.previews.mkdir()
         frames = video.ahead(self._chunks())
-        with ThreadPoolExecutor(1) as turn, ThreadPoolExecutor(2) as pool, self._writers() as open_:
+        is_complete = True
+        with (
+            ThreadPoolExecutor(1) as turn,
+            ThreadPoolExecutor(2) as pool,
+            contextlib.ExitStack() as opened,
+        ):
             try:
                 for x, y in frames:
                     if not runners:
@@ -186,7 +193,7 @@ class Measuring:
                     made = {name: run(x) for name, run in runners.items()}
                     if pending is not None:
                         pending.result()
-                    pending = turn.submit(self._measure, x, y, made, pool, open_)
+                    pending = turn.submit(self._measure, x, y, made, pool, opened)
                     advance(len(x))
                 if pending is not None:
                     pending.result()
@@ -195,7 +202,11 @@ class Measuring:
                     pending.result()
                 if self.count < 2:
                     raise
-                self.notes.append(f"{error}; what came before was measured.".capitalize())
+                is_complete = False
+                reason = str(error)
+                self.notes.append(
+                    f"{reason[0].upper()}{reason[1:]}; what came before was measured."
+                )
         if self.count < 2:
             raise video.ClipError(
                 f"clip {self.material.name} must have at least 2 frames. Received: {self.count}"
@@ -218,6 +229,7 @@ class Measuring:
             {"flicker": flicker, "psnr": psnr},
             self.material.reference,
             tuple(self.notes),
+            is_complete,
         )
 
     def _chunks(self) -> Iterator[tuple[np.ndarray, list[np.ndarray | None]]]:
@@ -247,7 +259,7 @@ class Measuring:
         return found
 
     def _measure(
-        self, x: np.ndarray, y: list[np.ndarray | None], made: dict, pool: Any, open_: Any
+        self, x: np.ndarray, y: list[np.ndarray | None], made: dict, pool: Any, opened: Any
     ) -> None:
         floor = np.asarray(self.task.trivial(x), np.float32)
         truth = floor
@@ -281,7 +293,7 @@ class Measuring:
             for name in self.results
         ]
         for name in apart:
-            self._keep(name, shown[name].pictures, open_)
+            self._keep(name, shown[name].pictures, opened)
         for future in done:
             future.result()
         self.count += len(x)
@@ -320,17 +332,7 @@ class Measuring:
 
         return of
 
-    def _writers(self) -> Any:
-        @contextlib.contextmanager
-        def opened() -> Iterator[Any]:
-            with contextlib.ExitStack() as stack:
-                yield lambda path: stack.enter_context(
-                    video.writer(path, self.material.rate.limit_denominator(60000), crf=PREVIEW_CRF)
-                )
-
-        return opened()
-
-    def _keep(self, name: str, frames: np.ndarray, open_: Any) -> None:
+    def _keep(self, name: str, frames: np.ndarray, opened: contextlib.ExitStack) -> None:
         """What the report shows of the first frames."""
         if self.previews is None:
             return
@@ -339,7 +341,9 @@ class Measuring:
         for frame in pictures.to_bytes(frames[: max(SHOWN_FRAMES - len(columns), 0)]):
             columns.append(frame[:, places])
             if name not in self._previews:
-                self._previews[name] = open_(self._preview(name))
+                rate = self.material.rate.limit_denominator(60000)
+                writer = video.writer(self._preview(name), rate, crf=PREVIEW_CRF)
+                self._previews[name] = opened.enter_context(writer)
             height, width = _shown_size(*frame.shape[:2])
             self._previews[name](video.resized(frame, width, height))
 

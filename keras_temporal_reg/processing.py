@@ -104,5 +104,13 @@ def process(
     return Processed(output, count, size, float(about.rate), broken is None, tuple(notes))
 
 
+def show(result: Processed) -> None:
+    """Print what was written, and all notes."""
+    height, width = result.size
+    print(f"{result.output}: {result.frames} frames of {width} x {height}.")
+    for note in result.notes:
+        print(note)
+
+
 def _is_path(model: Any) -> bool:
     return isinstance(model, (str, Path))

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import files
+from keras_temporal_reg import __version__, files
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.tasks import Task
 
@@ -514,6 +515,16 @@ def _from_other_generation(path: Path, version: str) -> str:
         f"model {path} was saved by Keras {version}, and Keras {keras_version()} cannot read it. "
         f"{remedy}"
     )
+
+
+def versions() -> dict[str, str]:
+    """Of what a result depends on: this package, TensorFlow, Keras and Python."""
+    return {
+        "keras_temporal_reg": __version__,
+        "tensorflow": tf.__version__,
+        "keras": keras_version(),
+        "python": platform.python_version(),
+    }
 
 
 def keras_version() -> str:

@@ -161,13 +161,7 @@ def frames(path: Any) -> Iterator[Frame]:
         try:
             for frame in container.decode(stream):
                 pixels = np.rot90(_rgb(frame), _quarter_turns(frame))
-                if shape is not None and pixels.shape != shape:
-                    raise BrokenClip(
-                        f"clip {path} changes its size after {count} frames, from "
-                        f"{_as_size(shape)} to {_as_size(pixels.shape)}",
-                        count,
-                    )
-                shape = pixels.shape
+                shape = _same_size(path, count, shape, pixels.shape)
                 count += 1
                 time = None if frame.pts is None else frame.pts * (frame.time_base or 0)
                 yield Frame(pixels, time)
@@ -401,14 +395,8 @@ def _folder_frames(path: Path) -> Iterator[Frame]:
         except pictures.PictureError as error:
             raise BrokenClip(
                 f"clip {path} breaks off after {number} frames: {error}", number
-            ) from (error)
-        if shape is not None and pixels.shape != shape:
-            raise BrokenClip(
-                f"clip {path} changes its size after {number} frames, from {_as_size(shape)} to "
-                f"{_as_size(pixels.shape)}",
-                number,
-            )
-        shape = pixels.shape
+            ) from error
+        shape = _same_size(path, number, shape, pixels.shape)
         yield Frame(pixels, None)
 
 
@@ -512,6 +500,17 @@ def _check_size(path: Path, width: int, height: int) -> None:
             f"clip {path} must have frames of at most {MAX_PIXELS} pixels. "
             f"Received: {width} x {height}"
         )
+
+
+def _same_size(path: Path, count: int, before: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of the next frame, after `count` frames of shape `before`, None for the first."""
+    if before is not None and shape != before:
+        raise BrokenClip(
+            f"clip {path} changes its size after {count} frames, from {_as_size(before)} to "
+            f"{_as_size(shape)}",
+            count,
+        )
+    return shape
 
 
 def _as_size(shape: tuple[int, ...]) -> str:

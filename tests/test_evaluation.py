@@ -124,6 +124,17 @@ def test_the_verdict_is_that_of_the_rule(material):
     assert (result.counts_as_stabilized, result.verdict) == expected
 
 
+def test_the_floor_is_never_marked_as_the_best(material, tmp_path):
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
+    result = run({"net": network}, [material[1]], tmp_path, task="colorization")
+    assert result.mean["input"]["temporal_error"] < result.mean["net"]["temporal_error"]
+    page = result.report.read_text()
+    row = next(r for r in page.split("</tr>") if "input (grey)" in r)
+    assert "<td>" in row
+    assert "<strong>" not in row
+
+
 def test_a_clip_of_which_the_input_is_made_is_its_own_reference(material):
     keras.utils.set_random_seed(0)
     network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
@@ -166,12 +177,13 @@ def test_long_clips_have_flow_estimated_at_some_pairs(material, monkeypatch):
 
 
 def test_a_broken_clip_keeps_what_came_before(tmp_path):
-    clip = as_folder(tmp_path / "clip", moving(9))
+    clip = as_folder(tmp_path / "Clip", moving(9))
     (clip / "f06.png").write_bytes(b"gone")
     result = run({"same": identity()}, [clip])
     assert not result.is_complete
     assert result.clips[0].frames == 6
     assert "breaks off after 6 frames" in " ".join(result.clips[0].notes)
+    assert str(clip) in result.clips[0].notes[-1]  # its letters as they are
     (clip / "f01.png").write_bytes(b"gone")
     with pytest.raises(video.BrokenClip, match="after 1 frames"):
         run({"same": identity()}, [clip])
