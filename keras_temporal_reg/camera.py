@@ -64,19 +64,21 @@ def frame_size(height: int, width: int, multiple: int = 4) -> tuple[int, int]:
     return int(max(small[0], multiple)), int(max(small[1], multiple))
 
 
-def film(picture: np.ndarray, camera_path: np.ndarray) -> Iterator[np.ndarray]:
+def film(picture: np.ndarray, camera_path: np.ndarray, scale: int = 1) -> Iterator[np.ndarray]:
     """Frames of `picture` along a path.
 
     Args:
-        picture: ``(height, width, 3)`` float32.
-        camera_path: as from `path`, for a picture of this size.
+        picture: ``(scale * height, scale * width, channels)`` float32.
+        camera_path: as from `path`, for a picture of ``(height, width)``.
+        scale: pixels of `picture` for each that the path is in, along an axis.
 
     Yields:
-        ``(*frame_size(height, width), 3)`` float32, bilinear.
+        ``scale * frame_size(height, width)`` pixels, with the channels, float32, bilinear.
     """
-    size = frame_size(*picture.shape[:2])
+    height, width = frame_size(*(side // scale for side in picture.shape[:2]))
+    size = (scale * height, scale * width)
     images = tf.constant(picture[np.newaxis], tf.float32)
-    for transform in camera_path:
+    for transform in _vectors(_finer(_matrices(camera_path), scale)):
         yield image.transform(
             images, transform[np.newaxis].astype(np.float32), "bilinear", "nearest", size
         )[0].numpy()
@@ -89,11 +91,24 @@ def motion(camera_path: np.ndarray, scale: int = 1) -> np.ndarray:
         camera_path: as from `path`.
         scale: of the frames that are compared, over those of the path.
     """
-    matrices = np.concatenate([camera_path, np.ones((len(camera_path), 1))], axis=1)
-    matrices = matrices.reshape(-1, 3, 3)
+    matrices = _matrices(camera_path)
     # Frame t shows at p what the next one shows at q: M[t + 1] q = M[t] p.
-    steps = np.linalg.inv(matrices[1:]) @ matrices[:-1]
+    return _vectors(_finer(np.linalg.inv(matrices[1:]) @ matrices[:-1], scale))
+
+
+def _matrices(transforms: np.ndarray) -> np.ndarray:
+    whole = np.concatenate([transforms, np.ones((len(transforms), 1))], axis=1)
+    return whole.reshape(-1, 3, 3)
+
+
+def _vectors(matrices: np.ndarray) -> np.ndarray:
+    return (matrices / matrices[:, 2:, 2:]).reshape(-1, 9)[:, :8]
+
+
+def _finer(matrices: np.ndarray, scale: int) -> np.ndarray:
+    """The same motion between pictures with `scale` pixels for each, along an axis."""
+    if scale == 1:
+        return matrices
     half = (scale - 1) / 2
     finer = np.array([[scale, 0, half], [0, scale, half], [0, 0, 1]], np.float64)
-    steps = finer @ steps @ np.linalg.inv(finer)
-    return (steps / steps[:, 2:, 2:]).reshape(-1, 9)[:, :8]
+    return finer @ matrices @ np.linalg.inv(finer)

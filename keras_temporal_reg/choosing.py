@@ -25,7 +25,7 @@ FRAMES = 24  # of each still that the camera moves over
 TRIAL_SHARE = 2  # a trial takes the steps of a full fine-tuning over this
 MAX_TRIALS = 3
 
-Pictures = tuple[np.ndarray, np.ndarray]
+Pictures = tuple[Any, np.ndarray]  # x, or None where it is made from y; and y
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +64,12 @@ class Choice:
     tried: tuple[Trial, ...]
     trivial_psnr: float
     cost: float
+
+    @classmethod
+    def of_parts(cls, parts: Mapping[str, Any]) -> Choice:
+        """The choice that `dataclasses.asdict` took apart."""
+        tried = tuple(Trial(**trial) for trial in parts["tried"])
+        return cls(**{**parts, "plain": Trial(**parts["plain"]), "tried": tried})
 
     def plot(self, path: Any) -> None:
         """Draw PSNR against temporal error of all trials, the choice marked.
@@ -107,7 +113,9 @@ def choose_alpha(
     transform: Any = None,
     perturbation: Any = None,
     make_input: Any = None,
+    pair_fraction: float = 1.0,
     trivial: Callable[[np.ndarray], np.ndarray] | None = None,
+    value_range: float = 1.0,
     seed: int = 0,
     show_progress: bool = False,
 ) -> Choice:
@@ -123,7 +131,8 @@ def choose_alpha(
         clip: frames x of a validation clip, ``(frames, height, width, channels)``.
         reference: what should come out, frames y. Needed with `clip`.
         stills: in place of a clip: pictures ``(x, y)``, each ``(height, width, channels)``, that
-            are not trained on. A virtual camera moves over each.
+            are not trained on. A virtual camera moves over each. y may be a whole number of times
+            as large as x; with `make_input`, x may be None.
         loss: makes the loss of an alpha: `losses.SparseJacobianLoss`, the other one, or a
             `functools.partial` of either.
         alphas: to choose from, each in (0, 1).
@@ -132,8 +141,10 @@ def choose_alpha(
         transform: draws T. None: `RandomAffine()` with `seed`.
         perturbation: as in `RegularizedModel`.
         make_input: likewise; the frames x of `stills` are then made from y.
-        trivial: x to what one would predict knowing nothing. None: x itself where its shape is
-            that of y, else the mean of y.
+        pair_fraction: likewise.
+        trivial: x to what one would predict knowing nothing. None: x itself, its pixels repeated
+            where y is larger, if it has the channels of y; else the mean of y.
+        value_range: of y, from black to white, which PSNR goes by.
         seed: same seed, same numbers.
         show_progress: show a bar; needs rich.
 
@@ -156,8 +167,15 @@ def choose_alpha(
     checks.whole_number("seed", seed, 0)
     if not (learning_rate > 0 and math.isfinite(learning_rate)):
         raise ValueError(f"learning_rate must be a number above 0. Received: {learning_rate!r}")
+    checks.fraction("pair_fraction", pair_fraction, "(", "]")
+    if not (value_range > 0 and math.isfinite(value_range)):
+        raise ValueError(f"value_range must be a number above 0. Received: {value_range!r}")
+    keras.utils.set_random_seed(seed)  # of what `make_input` draws
     clips = _clips(clip, reference, stills, make_input)
-    trivial_psnr = float(np.mean([metrics.psnr(y, _guess(x, y, trivial)) for x, y in clips]))
+    trivial_psnr = float(
+        np.mean([metrics.psnr(y, _guess(x, y, trivial), value_range) for x, y in clips])
+    )
+    runs = {size: inference.runner(model, *size) for size in {x.shape[1:] for x, _ in clips}}
     motion = RandomAffine(seed=seed) if transform is None else transform
     weights = model.get_weights()
     trial_steps = steps // TRIAL_SHARE
@@ -167,7 +185,7 @@ def choose_alpha(
         model.set_weights(weights)
         keras.utils.set_random_seed(seed)
         wrapper = RegularizedModel if alpha else Unregularized
-        network = wrapper(model, motion, perturbation, make_input)
+        network = wrapper(model, motion, perturbation, make_input, pair_fraction)
         schedule = keras.optimizers.schedules.CosineDecay(learning_rate, trial_steps, alpha=0.1)
         network.compile(
             keras.optimizers.Adam(schedule),
@@ -183,7 +201,7 @@ def choose_alpha(
             shuffle=False,
             callbacks=[counted],
         )
-        return _measured(model, clips)
+        return _measured(runs, clips, value_range)
 
     tried: dict[float, Trial] = {}
     try:
@@ -205,8 +223,9 @@ def choose_alpha(
         model.set_weights(weights)
     found = tuple(tried[alpha] for alpha in sorted(tried))
     alpha, reason = _chosen(plain, found, trivial_psnr)
-    images = trial_steps + 2 * trial_steps * len(found) + 2 * steps
-    return Choice(alpha, reason, plain, found, trivial_psnr, images / (2 * steps))
+    regularized = 1.0 + pair_fraction  # images for each of a plain step
+    images = trial_steps + regularized * (trial_steps * len(found) + steps)
+    return Choice(alpha, reason, plain, found, trivial_psnr, images / (regularized * steps))
 
 
 class Unregularized(RegularizedModel):
@@ -230,7 +249,7 @@ def _clips(
     if clip is not None:
         found.append((np.asarray(clip, np.float32), np.asarray(reference, np.float32)))
     for number, (x, y) in enumerate(stills):
-        found.append(_filmed(np.asarray(x), np.asarray(y), make_input, number))
+        found.append(_filmed(x, np.asarray(y), make_input, number))
     for x, y in found:
         if x.ndim != 4 or y.ndim != 4 or len(x) != len(y) or len(x) < 2:
             raise ValueError(
@@ -240,31 +259,43 @@ def _clips(
     return found
 
 
-def _filmed(x: np.ndarray, y: np.ndarray, make_input: Any, seed: int) -> Pictures:
-    if x.ndim != 3 or y.ndim != 3 or (make_input is None and x.shape[:2] != y.shape[:2]):
+def _filmed(x: Any, y: np.ndarray, make_input: Any, seed: int) -> Pictures:
+    """Frames of a still, x and y."""
+    if make_input is not None:
+        if y.ndim != 3:
+            raise ValueError(f"y of stills must be (height, width, channels). Received: {y.shape}")
+        frames = np.stack([*camera.film(y, camera.path(FRAMES, *y.shape[:2], seed=seed))])
+        made = np.asarray(make_input(tf.constant(frames)), np.float32)
+        # Without the rows and columns that did not suffice for another pixel of x.
+        scale = max(frames.shape[1] // made.shape[1], 1)
+        return made, frames[:, : scale * made.shape[1], : scale * made.shape[2]]
+    x = np.asarray(x)
+    scale = max(y.shape[0] // x.shape[0], 1) if x.ndim == y.ndim == 3 else 0
+    if not scale or y.shape[:2] != (scale * x.shape[0], scale * x.shape[1]):
         raise ValueError(
-            "stills must be pairs of (height, width, channels), of one height and width unless "
-            f"make_input is given. Received: {x.shape} and {y.shape}"
+            "stills must be pairs x, y of (height, width, channels), y a whole number of times as "
+            f"large as x unless make_input is given. Received: {x.shape} and {y.shape}"
         )
-    path = camera.path(FRAMES, *y.shape[:2], seed=seed)
-    if make_input is None:
-        both = np.stack([*camera.film(np.concatenate([x, y], axis=-1), path)])
-        return both[..., : x.shape[-1]], both[..., x.shape[-1] :]
-    frames = np.stack([*camera.film(y, path)])
-    return np.asarray(make_input(tf.constant(frames)), np.float32), frames
+    path = camera.path(FRAMES, *x.shape[:2], seed=seed)
+    return np.stack([*camera.film(x, path)]), np.stack([*camera.film(y, path, scale)])
 
 
 def _guess(x: np.ndarray, y: np.ndarray, trivial: Any) -> np.ndarray:
     if trivial is not None:
         return np.asarray(trivial(x), np.float32)
-    return x if x.shape == y.shape else np.broadcast_to(y.mean(axis=(0, 1, 2)), y.shape)
+    scale = y.shape[1] // x.shape[1]
+    larger = x.repeat(scale, axis=1).repeat(scale, axis=2)
+    return larger if larger.shape == y.shape else np.broadcast_to(y.mean(axis=(0, 1, 2)), y.shape)
 
 
-def _measured(model: keras.Model, clips: Sequence[Pictures]) -> dict[str, float]:
+def _measured(
+    runs: Mapping[Any, Any], clips: Sequence[Pictures], value_range: float
+) -> dict[str, float]:
     measured = []
     for x, y in clips:
-        run = inference.runner(model, *x.shape[1:])
-        measured.append(metrics.stability(y, run(x)))
+        result = runs[x.shape[1:]](x)
+        # Only PSNR depends on the range.
+        measured.append(metrics.stability(y / value_range, result / value_range))
     return {key: float(np.mean([each[key] for each in measured])) for key in measured[0]}
 
 

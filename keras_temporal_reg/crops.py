@@ -151,6 +151,14 @@ def _cut(sample: Sample, shape: Shape, top: int, left: int) -> list[np.ndarray]:
     return [x[top : top + shape.height, left : left + shape.width], y[rows, columns]]
 
 
+def centre(sample: Sample, shape: Shape) -> list[np.ndarray]:
+    """The middle of y, or of x and y; of what x has, where that is less than the shape."""
+    height, width = (side // shape.scale for side in sample[1].shape[:2])
+    shape = Shape(min(height, shape.height), min(width, shape.width), shape.scale)
+    top, left = (room // 2 for room in _room(sample, shape))
+    return _cut(sample, shape, top, left)
+
+
 def _room(sample: Sample, shape: Shape) -> tuple[int, int]:
     """By how many pixels of x a crop can be shifted down and right."""
     height, width = (size // shape.scale for size in sample[1].shape[:2])
@@ -212,11 +220,7 @@ def centre_crops(
     batch_size: int,
 ) -> tf.data.Dataset:
     """The centres of pictures, always the same."""
-    cuts = []
-    for pair in pairs:
-        sample = read(pair)
-        top, left = (room // 2 for room in _room(sample, shape))
-        cuts.append(_cut(sample, shape, top, left))
+    cuts = [centre(read(pair), shape) for pair in pairs]
     parts = [np.stack(column) for column in zip(*cuts)]
     if make_input is not None:
         parts.insert(0, make_input(tf.constant(parts[0])).numpy())

@@ -26,6 +26,19 @@ def test_frames_follow_the_path():
         np.testing.assert_allclose(frames[3][..., channel], expected, atol=1e-4)
 
 
+def test_finer_pictures_are_filmed_with_the_same_motion():
+    # Each pixel tells where it is, in pixels of a picture half as fine.
+    rows, columns = (np.mgrid[:240, :320] - 0.5) / 2
+    path = camera.path(4, 120, 160, seed=1)
+    frames = list(camera.film(np.stack([columns, rows], -1).astype(np.float32), path, scale=2))
+    height, width = camera.frame_size(120, 160)
+    assert frames[0].shape == (2 * height, 2 * width, 2)
+    rows, columns = (np.mgrid[: 2 * height, : 2 * width] - 0.5) / 2
+    a0, a1, a2, b0, b1, b2 = path[3, :6]
+    np.testing.assert_allclose(frames[3][..., 0], a0 * columns + a1 * rows + a2, atol=1e-3)
+    np.testing.assert_allclose(frames[3][..., 1], b0 * columns + b1 * rows + b2, atol=1e-3)
+
+
 def test_the_path_stays_in_the_picture_and_moves_a_few_pixels_at_most():
     for seed in range(5):
         path = camera.path(200, 480, 640, seed)

@@ -1,13 +1,15 @@
 """Choosing alpha: which alphas are tried, what is chosen, and that the model stays as it is."""
 
+import dataclasses
 import functools
+import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import choosing, losses, scenes
+from keras_temporal_reg import camera, choosing, losses, metrics, scenes, tasks
 
 PLAIN = {
     "temporal_error": 1.0,
@@ -45,7 +47,7 @@ def chosen(monkeypatch, measures_of, **options):
         return losses.SparseJacobianLoss(alpha)
 
     monkeypatch.setattr(choosing.RegularizedModel, "fit", lambda *arguments, **options: None)
-    monkeypatch.setattr(choosing, "_measured", lambda model, clips: measures_of(tried[-1]))
+    monkeypatch.setattr(choosing, "_measured", lambda *arguments: measures_of(tried[-1]))
     x, y = pictures()
     options = {"trivial": np.zeros_like, **options}
     choice = choosing.choose_alpha(network(), dataset(), x, y, loss=loss, steps=2, **options)
@@ -92,6 +94,20 @@ def test_where_the_network_is_no_better_than_the_trivial_predictor_alpha_is_0(mo
     assert "does not clearly beat the trivial predictor" in choice.reason
 
 
+@pytest.mark.parametrize("pair_fraction", [1.0, 0.25, 0.01])
+def test_the_cost_counts_images_and_stays_below_3(monkeypatch, pair_fraction):
+    choice, _ = chosen(monkeypatch, up_to(1.0), pair_fraction=pair_fraction)
+    one = 1.0 + pair_fraction  # images a step: 2 steps of fine-tuning, 1 of each trial
+    assert choice.cost == pytest.approx((2 * one + 1 + 3 * one) / (2 * one))
+    assert choice.cost < 3.0
+
+
+def test_a_choice_survives_json(monkeypatch):
+    choice, _ = chosen(monkeypatch, up_to(0.8))
+    kept = json.loads(json.dumps(dataclasses.asdict(choice)))
+    assert choosing.Choice.of_parts(kept) == choice
+
+
 def test_numbers_that_are_none_do_not_count(monkeypatch):
     choice, _ = chosen(
         monkeypatch, lambda alpha: dict.fromkeys(PLAIN, np.nan) if alpha else dict(PLAIN)
@@ -132,6 +148,57 @@ def test_inputs_of_stills_are_made_after_the_motion():
     )
 
 
+def test_x_is_not_needed_where_it_is_made():
+    y = scenes.scene(0, 52, 64)
+    make_input = tasks.super_resolution_3.make_input
+    ((x, frames),) = choosing._clips(None, None, [(None, y)], make_input)
+    # A camera's frames of 40 x 48 have no whole number of threes for rows.
+    assert (x.shape, frames.shape) == ((choosing.FRAMES, 13, 16, 3), (choosing.FRAMES, 39, 48, 3))
+    filmed = np.stack([*camera.film(y, camera.path(choosing.FRAMES, 52, 64))])
+    np.testing.assert_array_equal(frames, filmed[:, :39])
+
+
+def test_stills_move_alike_where_y_is_larger_than_x():
+    # Averages of 2 x 2 pixels of a ramp are a ramp, and so are bilinear reads of it.
+    rows, columns = np.mgrid[:96, :128].astype(np.float32)
+    y = np.stack([rows + 2 * columns, 3 * rows - columns], -1)
+    x = y.reshape(48, 2, 64, 2, 2).mean(axis=(1, 3))
+    made, frames = choosing._filmed(x, y, None, 0)
+    assert made.shape == (choosing.FRAMES, *camera.frame_size(48, 64), 2)
+    count, height, width = made.shape[:3]
+    means = frames.reshape(count, height, 2, width, 2, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(made, means, atol=1e-2)
+
+
+def test_the_trivial_predictor_repeats_pixels_where_y_is_larger():
+    x = np.arange(6, dtype=np.float32).reshape(1, 2, 3, 1)
+    y = np.zeros((1, 4, 6, 1), np.float32)
+    np.testing.assert_array_equal(
+        choosing._guess(x, y, None)[0, :, :, 0], np.kron(x[0, :, :, 0], np.ones((2, 2)))
+    )
+
+
+def test_psnr_goes_by_the_range_of_the_values():
+    x, y = pictures(4)
+    runs = {x.shape[1:]: lambda frames: frames}
+    scaled = choosing._measured(runs, [(255 * x, 255 * y)], 255.0)
+    for key, value in metrics.stability(y, x).items():
+        assert scaled[key] == pytest.approx(value, rel=1e-4)
+
+
+def test_the_seed_governs_inputs_that_are_made_by_chance(monkeypatch):
+    monkeypatch.setattr(choosing.RegularizedModel, "fit", lambda *arguments, **options: None)
+    monkeypatch.setattr(choosing, "_measured", lambda *arguments: dict(PLAIN))
+    options = {"stills": [(None, scenes.scene(0, 32, 32))], "steps": 2}
+    found = [
+        choosing.choose_alpha(
+            network(), dataset(), make_input=tasks.denoising.make_input, seed=seed, **options
+        ).trivial_psnr
+        for seed in (3, 3, 4)
+    ]
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -143,6 +210,16 @@ def test_inputs_of_stills_are_made_after_the_motion():
         ({"reference": None}, "clip and reference must both be given"),
         ({"clip": None, "reference": None}, "or stills, must be given"),
         ({"reference": np.zeros((3, 8, 8, 3))}, "with as many frames"),
+        ({"pair_fraction": 0.0}, r"pair_fraction must be a number in \(0, 1\]"),
+        ({"value_range": 0.0}, "value_range must be a number above 0"),
+        (
+            {"stills": [(np.zeros((8, 8, 3)), np.zeros((12, 12, 3)))]},
+            r"a whole number of times .* \(8, 8, 3\) and \(12, 12, 3\)",
+        ),
+        (
+            {"stills": [(None, np.zeros((8, 8)))], "make_input": lambda y: y},
+            r"y of stills must be \(height, width, channels\)",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(options, message):

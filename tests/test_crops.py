@@ -21,6 +21,16 @@ def test_crops_of_x_and_y_are_of_one_place(tmp_path):
     assert len(seen) > 40  # of 13 x 23 places in 80 draws
 
 
+def test_the_centre_is_of_one_place_and_no_more_than_there_is():
+    y = np.arange(40 * 60, dtype=np.float32).reshape(40, 60, 1)
+    x = y[::2, ::2]
+    a, b = crops.centre((x, y), crops.Shape(8, 100, 2))
+    np.testing.assert_array_equal(a, x[6:14])
+    np.testing.assert_array_equal(b, y[12:28])
+    (alone,) = crops.centre((None, y), crops.Shape(100, 10, 2))
+    np.testing.assert_array_equal(alone, y[:, 20:40])
+
+
 def test_each_picture_is_drawn_before_any_is_drawn_again(tmp_path):
     pairs = [crops.Pair(tmp_path / str(n), None) for n in range(5)]
 
