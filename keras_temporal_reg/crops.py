@@ -156,7 +156,8 @@ def centre(sample: Sample, shape: Shape) -> list[np.ndarray]:
     height, width = (side // shape.scale for side in sample[1].shape[:2])
     shape = Shape(min(height, shape.height), min(width, shape.width), shape.scale)
     top, left = (room // 2 for room in _room(sample, shape))
-    return _cut(sample, shape, top, left)
+    # Copies, so that the whole pictures need not stay in memory.
+    return [part.copy() for part in _cut(sample, shape, top, left)]
 
 
 def _room(sample: Sample, shape: Shape) -> tuple[int, int]:

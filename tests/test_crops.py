@@ -27,6 +27,7 @@ def test_the_centre_is_of_one_place_and_no_more_than_there_is():
     a, b = crops.centre((x, y), crops.Shape(8, 100, 2))
     np.testing.assert_array_equal(a, x[6:14])
     np.testing.assert_array_equal(b, y[12:28])
+    assert not np.shares_memory(b, y)
     (alone,) = crops.centre((None, y), crops.Shape(100, 10, 2))
     np.testing.assert_array_equal(alone, y[:, 20:40])
 
