@@ -7,8 +7,10 @@ that was interrupted goes on from its last checkpoint as if nothing had happened
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.util
+import itertools
 import json
 import math
 import shutil
@@ -24,10 +26,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import (
+    camera,
     checks,
+    choosing,
     crops,
     files,
     losses,
+    materials,
     progress,
     saved,
     tasks,
@@ -41,9 +46,14 @@ METHODS = {
 }
 DEFAULT_METHOD = "sparse-jacobian"
 DEFAULT_ALPHA = 0.8
+AUTO = "auto"  # in place of an alpha: the strongest that counts as stabilised
 DEFAULT_STEPS = 1000
 DEFAULT_CROP = 64
 PARTS = 10  # of a run; after each it is validated and can be resumed
+# What alpha is chosen on, so that measuring costs little beside training and memory is bounded.
+STILLS = 4
+CLIP_FRAMES = 50
+SIDE = 256  # pixels of y
 
 
 @dataclasses.dataclass
@@ -54,11 +64,13 @@ class FineTuned:
         output: the model that was written.
         method: the regularizer.
         alpha: its strength.
+        choice: how alpha was chosen; None where it was given.
+        plot: a picture of that choice; None likewise.
         task: what the network does.
         steps: how many were trained; fewer than asked for where it was stopped early.
         pictures: how many it learned from.
         validation_pictures: how many it was validated on.
-        skipped: ``name: reason`` of each picture that was not used.
+        skipped: ``name: reason`` of each picture that was not used, or not to choose alpha on.
         loss: the regularized loss, its mean over each part of the run.
         val_loss: the reconstruction loss on pictures nobody trained on, after each part.
         seconds: what it took, over all parts of an interrupted run.
@@ -68,6 +80,8 @@ class FineTuned:
     output: Path
     method: str
     alpha: float
+    choice: choosing.Choice | None
+    plot: Path | None
     task: str
     steps: int
     pictures: int
@@ -87,7 +101,9 @@ def finetune(
     *,
     task: str | tasks.Task = "restoration",
     method: str = DEFAULT_METHOD,
-    alpha: float = DEFAULT_ALPHA,
+    alpha: float | str = DEFAULT_ALPHA,
+    clip: str | Path | None = None,
+    reference: str | Path | None = None,
     steps: int = DEFAULT_STEPS,
     batch_size: int = 8,
     crop: int | None = None,
@@ -113,6 +129,12 @@ def finetune(
     was never interrupted, up to random numbers that a task's `make_input` or the model's own
     layers draw.
 
+    With alpha ``"auto"``, `choosing.choose_alpha` first tries a few on the same batches, held
+    against each other on pictures that are not trained on, over which a virtual camera moves, or
+    on `clip`. All together trains on at most three times as many images as the fine-tuning alone.
+    What was tried is drawn in ``STEM.alpha.png`` beside the output ``STEM.keras``, for which the
+    extra ``demo`` is needed, and the choice is kept for a resumed run.
+
     Args:
         model: the model's file or folder, see `saved.load`.
         output: where the result goes. Its suffix says the form: ``.keras``, ``.h5`` or none for
@@ -123,7 +145,11 @@ def finetune(
             both of `inputs`.
         task: the name of one, its dotted path, or itself; see `tasks.find`.
         method: ``"sparse-jacobian"`` or ``"transform-invariance"``.
-        alpha: strength of the regularizer, in [0, 1).
+        alpha: strength of the regularizer, in [0, 1); or ``"auto"``, the strongest that still
+            counts as stabilised (see `metrics.verdict`).
+        clip: with alpha ``"auto"``, a clip to choose it on, a file or a folder of frames: what
+            the network is given. Of its first frames the middle is used.
+        reference: a clip of what should come out of it. None: the task makes both of `clip`.
         steps: of training.
         batch_size: crops a step.
         crop: height and width of what the network is trained on, pixels of its input. None: the
@@ -134,7 +160,7 @@ def finetune(
         pair_fraction: share of each batch that gets a counterpart, in (0, 1].
         reconstruction: as in the losses.
         validation: share of the pictures that are not trained on, in [0, 1), at least one;
-            0 for none.
+            0 for none, which alpha ``"auto"`` takes with a clip only.
         early_stopping: parts without a better validation loss after which to stop; the result
             is then the best of all parts. None: never.
         allow_code: see `saved.load`.
@@ -149,17 +175,24 @@ def finetune(
 
     Raises:
         ValueError: for an argument, a model or a folder that cannot be used, settings that are
-            not those of the interrupted run, or a loss that is no number any more.
+            not those of the interrupted run, a loss that is no number any more, or, with alpha
+            ``"auto"``, where none counts as stabilised: then no model is written.
         OSError: if `output` cannot be written, or another run is writing it.
-        ImportError: if a package for pictures, the bar or the logs is missing.
+        ImportError: if a package for pictures, clips, the bar, the plot or the logs is missing.
 
     Example:
         >>> import keras_temporal_reg as ktr
         >>> ktr.finetune("denoiser.h5", "steady.h5", "photos", task="denoising")  # doctest: +SKIP
+        >>> result = ktr.finetune(
+        ...     "denoiser.h5", "steady.h5", "photos", task="denoising", alpha="auto"
+        ... )  # doctest: +SKIP
+        >>> result.alpha, result.choice.reason  # doctest: +SKIP
     """
     checks.one_of("method", method, sorted(METHODS))
-    loss = METHODS[method](alpha, reconstruction=reconstruction, normalize=normalize)
-    checks.whole_number("steps", steps, 1)
+    alpha = alpha_or_auto("alpha", alpha)
+    loss = functools.partial(METHODS[method], reconstruction=reconstruction, normalize=normalize)
+    loss(alpha=DEFAULT_ALPHA)  # refuses what does not fit before anything is read
+    checks.whole_number("steps", steps, choosing.TRIAL_SHARE if alpha == AUTO else 1)
     checks.whole_number("batch_size", batch_size, 1)
     if crop is not None:
         checks.whole_number("crop", crop, 8)
@@ -172,11 +205,11 @@ def finetune(
         if not validation:
             raise ValueError("early_stopping needs a validation above 0. Received: 0")
     checks.whole_number("seed", seed, 0)
+    _check_choosing(alpha, clip, reference, validation)
     if logs is not None and importlib.util.find_spec("tensorboard") is None:
         raise ImportError("logs need pip install tensorboard")
-    task = tasks.find(task) if isinstance(task, str) else task
-    if values is not None:
-        task = tasks.with_values(task, *values)
+    unit_task = tasks.find(task) if isinstance(task, str) else task
+    task = unit_task if values is None else tasks.with_values(unit_task, *values)
     motion = RandomAffine() if transform is None else transform
     if motion.seed is None:
         motion = RandomAffine.from_config({**motion.get_config(), "seed": seed})
@@ -190,6 +223,10 @@ def finetune(
         keras.utils.set_random_seed(seed)
         base = saved.load(model, allow_code=allow_code, for_training=True).model
         shape = _crop_of(base, task, crop, paired=targets is not None)
+        if not base.trainable_variables:
+            raise ValueError(
+                "the model must have weights to train. Received: none, or all are frozen"
+            )
         _check_can_be_saved(base, output, form)
         pairs = crops.pairs_in(Path(inputs), None if targets is None else Path(targets))
         read = crops.cached(lambda pair: crops.sample(pair, task), crops.CACHE_BYTES)
@@ -206,21 +243,15 @@ def finetune(
             crops.centre_crops(tested, read, shape, make_input, batch_size) if tested else None
         )
         batches = crops.random_crops(learned, read, shape, make_input, batch_size, seed)
-        network = RegularizedModel(base, motion, make_input=make_input, pair_fraction=pair_fraction)
-        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.1)
-        network.compile(
-            keras.optimizers.Adam(schedule),
-            loss,
-            # TensorFlow 2.15, with Keras 2, has no XLA kernel for the gradient of UpSampling2D.
-            jit_compile="auto" if saved.KERAS_3 else False,
-        )
         settings = {
             "model": _digest(base.get_weights()),
             "pictures": _digest([str([(p.x.name, p.y and p.y.name) for p in shuffled])]),
             "task": task.name,
             "values": values and [float(v) for v in values],
             "method": method,
-            "alpha": float(alpha),
+            "alpha": alpha,
+            "clip": clip and str(Path(clip).resolve()),
+            "reference": reference and str(Path(reference).resolve()),
             "steps": steps,
             "batch_size": batch_size,
             "crop": list(shape),
@@ -239,15 +270,56 @@ def finetune(
         folder = output.parent / f".{output.name}.training"
         if not resume:
             shutil.rmtree(folder, ignore_errors=True)
+        kept, stored = _kept_choice(folder, settings), _stored(folder, settings)
+        choice, plot, seconds = None, None, 0.0
+        window = _window(shape)
+        if alpha == AUTO:
+            plot = output.with_name(f"{output.stem}.alpha.png")
+            stills, unfit = _stills(tested, read, shape, window) if clip is None else ([], [])
+            skipped += unfit
+
+            def choose() -> choosing.Choice:
+                on: dict[str, Any] = {"stills": stills}
+                if clip is not None:
+                    on = _clip(Path(clip), reference, unit_task, window, values or (0.0, 1.0))
+                return choosing.choose_alpha(
+                    base,
+                    batches(0, steps),
+                    **on,
+                    loss=loss,
+                    steps=steps,
+                    learning_rate=learning_rate,
+                    transform=motion,
+                    make_input=make_input,
+                    pair_fraction=pair_fraction,
+                    trivial=task.trivial if shape.scale == task.scale else None,
+                    value_range=1.0 if values is None else values[1] - values[0],
+                    seed=seed,
+                    show_progress=show_progress,
+                )
+
+            choice, seconds = _chosen(kept, choose, plot, folder, settings)
+            keras.utils.set_random_seed(seed)  # as if this alpha had been given
+        strength = float(alpha) if choice is None else choice.alpha
+        network = RegularizedModel(base, motion, make_input=make_input, pair_fraction=pair_fraction)
+        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.1)
+        network.compile(
+            keras.optimizers.Adam(schedule),
+            loss(alpha=strength),
+            # TensorFlow 2.15, with Keras 2, has no XLA kernel for the gradient of UpSampling2D.
+            jit_compile="auto" if saved.KERAS_3 else False,
+        )
         with progress.bars(show_progress) as start:
             advance = start("fine-tuning", steps)
-            state = _train(network, batches, validated, settings, folder, advance, logs)
+            state = _train(network, batches, validated, settings, stored, folder, advance, logs)
         saved.save(base, output, form)
         shutil.rmtree(folder, ignore_errors=True)
     return FineTuned(
         output=output,
         method=method,
-        alpha=float(alpha),
+        alpha=strength,
+        choice=choice,
+        plot=plot,
         task=task.name,
         steps=state["done"],
         pictures=len(learned),
@@ -255,13 +327,35 @@ def finetune(
         skipped=skipped,
         loss=state["loss"],
         val_loss=state["val_loss"],
-        seconds=round(state["seconds"], 1),
+        seconds=round(seconds + state["seconds"], 1),
         versions=saved.versions(),
     )
 
 
+def alpha_or_auto(name: str, value: Any) -> float | str:
+    """`value` where it is an alpha or `AUTO`.
+
+    Raises:
+        ValueError: where it is neither, with the `name` of the argument.
+    """
+    if value == AUTO:
+        return AUTO
+    try:
+        return checks.fraction(name, value, "[", ")")
+    except ValueError:
+        raise ValueError(
+            f"{name} must be a number in [0, 1) or {AUTO!r}. Received: {value!r}"
+        ) from None
+
+
 def show(result: FineTuned) -> None:
     """Print what a run did."""
+    if result.choice is not None:
+        print(
+            f"Alpha {result.alpha:g} was chosen; with the fine-tuning that cost "
+            f"{result.choice.cost:.2f} times the fine-tuning alone. {result.choice.reason}"
+        )
+        print(f"What was tried: {result.plot}")
     print(
         f"Fine-tuned for {result.task} with {result.method} {result.alpha:g}: {result.steps} "
         f"steps on {result.pictures} pictures, {result.seconds:.0f} s."
@@ -277,11 +371,119 @@ def show(result: FineTuned) -> None:
     print(f"Written: {result.output}")
 
 
+def _check_choosing(alpha: float | str, clip: Any, reference: Any, validation: float) -> None:
+    """That what is given to choose alpha on fits."""
+    if reference is not None and clip is None:
+        raise ValueError(f"reference needs a clip that it belongs to. Received: {reference} alone")
+    if alpha != AUTO:
+        if clip is not None:
+            raise ValueError(
+                f"clip is what alpha {AUTO!r} is chosen on, so it needs that. Received: clip "
+                f"{clip} and alpha {alpha}"
+            )
+        return
+    if clip is None and not validation:
+        raise ValueError(
+            f"alpha {AUTO!r} needs a validation above 0 or a clip, to choose it on. Received: "
+            "validation 0 and no clip"
+        )
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError(
+            f"alpha {AUTO!r} draws what it tried, which needs pip install keras-temporal-reg[demo]"
+        )
+
+
+def _window(shape: crops.Shape) -> crops.Shape:
+    """How much of a picture alpha is chosen on, where crops have this shape."""
+    least = SIDE // shape.scale
+    # A camera's frames are smaller than the picture, and are to be no smaller than the crops.
+    height, width = (max(least, 3 * side // 2) for side in (shape.height, shape.width))
+    return crops.Shape(height, width, shape.scale)
+
+
+def _stills(
+    tested: Sequence[crops.Pair],
+    read: Callable[[crops.Pair], crops.Sample],
+    shape: crops.Shape,
+    window: crops.Shape,
+) -> tuple[list[choosing.Pictures], list[str]]:
+    """The middles of some pictures for a camera to move over; ``name: reason`` of those unfit."""
+    stills: list[choosing.Pictures] = []
+    unfit = []
+    for pair in tested:
+        if len(stills) == STILLS:
+            break
+        cut = crops.centre(read(pair), window)
+        height, width = (side // shape.scale for side in cut[-1].shape[:2])
+        frame = camera.frame_size(height, width)
+        if frame[0] < shape.height or frame[1] < shape.width:
+            unfit.append(
+                f"{pair.x.name}: no alpha is chosen on it, since a camera over {height} x {width} "
+                f"pixels has frames of {frame[0]} x {frame[1]}, smaller than the crop of "
+                f"{shape.height} x {shape.width}"
+            )
+        else:
+            stills.append((None, cut[0]) if len(cut) == 1 else (cut[0], cut[1]))
+    if not stills:
+        raise ValueError(
+            f"alpha {AUTO!r} needs larger pictures to validate on, a smaller crop, or a clip. "
+            f"Received: {'; '.join(unfit)}"
+        )
+    return stills, unfit
+
+
+def _clip(
+    clip: Path,
+    reference: str | Path | None,
+    task: tasks.Task,
+    window: crops.Shape,
+    values: tuple[float, float],
+) -> dict[str, np.ndarray]:
+    """x and y of a clip, of its first frames the middles, as `choosing.choose_alpha` takes them."""
+    task = dataclasses.replace(task, scale=window.scale)
+    material = materials.of_clip(clip, None if reference is None else Path(reference), task, None)
+    if not material.has_reference:
+        raise ValueError(
+            f"clip {clip} needs a clip of what should come out of it, since task {task.name} does "
+            "not make x of it: --reference CLIP (reference). Received: none"
+        )
+    first = itertools.islice(material.frames(), CLIP_FRAMES)
+    cuts = [crops.centre((x, y), window) for x, y in first if y is not None]
+    low, high = values
+    x, y = (np.stack(part) * np.float32(high - low) + np.float32(low) for part in zip(*cuts))
+    return {"clip": x, "reference": y}
+
+
+def _chosen(
+    kept: tuple[choosing.Choice, float] | None,
+    choose: Callable[[], choosing.Choice],
+    plot: Path,
+    folder: Path,
+    settings: dict[str, Any],
+) -> tuple[choosing.Choice, float]:
+    """What was kept, or is chosen now and then kept in `folder`; and in how many seconds."""
+    started = time.monotonic()
+    choice, seconds = kept or (choose(), time.monotonic() - started)
+    choice.plot(plot)
+    if not choice.alpha:
+        raise ValueError(
+            f"alpha {AUTO!r} found none, so no model was written. {choice.reason} What was tried "
+            f"is drawn in {plot}. To go on all the same, give alpha a number in [0, 1)"
+        )
+    if kept is None:
+        folder.mkdir(exist_ok=True)
+        with files.replacing(folder / "choice.json") as temporary:
+            parts = {"settings": settings, "seconds": seconds, "choice": dataclasses.asdict(choice)}
+            temporary.write_text(json.dumps(parts))
+    return choice, seconds
+
+
 def _train(
     network: RegularizedModel,
     batches: Callable[[int, int], tf.data.Dataset],
     validated: tf.data.Dataset | None,
     settings: dict[str, Any],
+    stored: tuple[dict[str, Any], dict[str, np.ndarray]] | None,
     folder: Path,
     advance: Callable[..., None],
     logs: Any,
@@ -289,8 +491,6 @@ def _train(
     """Train part by part, from the last checkpoint on; returns how it went."""
     steps, patience = settings["steps"], settings["early_stopping"]
     base = network.base_model
-    if not base.trainable_variables:
-        raise ValueError("the model must have weights to train. Received: none, or all are frozen")
     network.optimizer.build(base.trainable_variables)
     variables = [*base.variables, *network.optimizer.variables]
     state: dict[str, Any] = {
@@ -301,9 +501,11 @@ def _train(
         "seconds": 0.0,
     }
     best: list[np.ndarray] = []
-    resumed = _restore(folder, settings, variables)
-    if resumed is not None:
-        state, best = resumed
+    if stored is not None:
+        state, arrays = stored
+        for number, variable in enumerate(variables):
+            variable.assign(arrays[f"now{number}"])
+        best = [arrays[f"best{n}"] for n in range(sum(name.startswith("best") for name in arrays))]
         advance(state["done"])
 
     callbacks: list[Any] = [
@@ -361,10 +563,10 @@ def _keep(folder: Path, state: dict[str, Any], variables: Sequence[Any], best: l
         np.savez(temporary, state=np.array(json.dumps(state)), **arrays)
 
 
-def _restore(
-    folder: Path, settings: dict[str, Any], variables: Sequence[Any]
-) -> tuple[dict[str, Any], list[np.ndarray]] | None:
-    """The state of an interrupted run, its values assigned; None where there was none."""
+def _stored(
+    folder: Path, settings: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+    """The state of an interrupted run and its values; None where there was none."""
     path = folder / "state.npz"
     if not path.is_file():
         return None
@@ -373,11 +575,35 @@ def _restore(
             arrays = {name: stored[name] for name in stored.files}
         state = json.loads(str(arrays["state"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"the interrupted run in {folder} cannot be read ({error}); start anew with "
-            "--restart (resume=False)"
-        ) from error
-    earlier = state["settings"]
+        raise _unreadable(folder, error) from error
+    _check_same(folder, state["settings"], settings)
+    return state, arrays
+
+
+def _kept_choice(folder: Path, settings: dict[str, Any]) -> tuple[choosing.Choice, float] | None:
+    """What an interrupted run chose, and in how many seconds; None where it did not."""
+    path = folder / "choice.json"
+    if not path.is_file():
+        return None
+    try:
+        kept = json.loads(path.read_text())
+        found = choosing.Choice.of_parts(kept["choice"]), float(kept["seconds"])
+        earlier = dict(kept["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(folder, error) from error
+    _check_same(folder, earlier, settings)
+    return found
+
+
+def _unreadable(folder: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"the interrupted run in {folder} cannot be read ({error}); start anew with "
+        "--restart (resume=False)"
+    )
+
+
+def _check_same(folder: Path, earlier: dict[str, Any], settings: dict[str, Any]) -> None:
+    """That an interrupted run can be resumed with these settings."""
     changed = [name for name in settings if settings[name] != earlier.get(name)]
     if changed:
         names = ", ".join(
@@ -390,10 +616,6 @@ def _restore(
             f"the interrupted run in {folder} had other settings ({names}): repeat them to go on, "
             "or start anew with --restart (resume=False)"
         )
-    for number, variable in enumerate(variables):
-        variable.assign(arrays[f"now{number}"])
-    count = sum(name.startswith("best") for name in arrays)
-    return state, [arrays[f"best{n}"] for n in range(count)]
 
 
 def _plain(variable: Any) -> np.ndarray:

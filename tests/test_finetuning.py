@@ -1,5 +1,6 @@
 """Fine-tuning saved models: every form, every way in which a run can end."""
 
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -17,7 +18,7 @@ from test_saved import KERAS_3, NAMES, OWN_FORMS, ROOT, network
 
 import keras_temporal_reg as ktr
 import keras_temporal_reg.finetuning as module
-from keras_temporal_reg import crops, files, pictures, saved, tasks
+from keras_temporal_reg import choosing, crops, files, losses, pictures, saved, scenes, tasks
 from keras_temporal_reg.finetuning import finetune
 
 KERAS_2 = ROOT / ".venv-addons/bin/python"
@@ -526,3 +527,401 @@ def test_a_bar_on_request(plain, photos, tmp_path, capsys):
     module.show(result)
     shown = capsys.readouterr().out
     assert "4 steps on 5 pictures" in shown and "Skipped: a.png: too small" in shown
+
+
+# Alpha chosen.
+
+
+@pytest.fixture(scope="module")
+def tinted(tmp_path_factory):
+    """Pictures whose colours are a linear function of their lightness."""
+    folder = tmp_path_factory.mktemp("tinted")
+    for number in range(8):
+        coarse = tf.constant(np.random.default_rng(number).random((1, 5, 5, 1)), tf.float32)
+        luma = 0.2 + 0.6 * tf.image.resize(coarse, (64, 64 + 4 * number))[0].numpy()
+        colours = np.concatenate([0.3 * (luma - 0.5), 0.2 * (0.5 - luma)], -1)
+        rgb = tasks.colorization.picture(luma, colours)
+        pictures.write(folder / f"{number}.png", rgb)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def colorizer(tmp_path_factory):
+    """A network that makes everything grey, and can learn those colours."""
+    path = tmp_path_factory.mktemp("colorizer") / "grey.keras"
+    x = keras.Input((None, None, 1))
+    y = keras.layers.Conv2D(2, 1, kernel_initializer="zeros")(x)
+    saved.save(keras.Model(x, y), path, "keras")
+    return path
+
+
+CHOOSING = {**QUICK, "task": "colorization", "alpha": "auto", "learning_rate": 3e-2}
+ENOUGH = 80  # steps, to beat grey by far
+
+
+def a_choice(alpha=0.7):
+    measures = dict.fromkeys(("temporal_error", "psnr"), 1.0)
+    plain = choosing.Trial(0.0, measures, False, "")
+    tried = choosing.Trial(alpha or 0.3, measures, bool(alpha), "NOT STABILISED: PSNR fell.")
+    return choosing.Choice(alpha, "The reason.", plain, (tried,), 20.0, 2.5)
+
+
+@pytest.fixture
+def choosers(monkeypatch):
+    """Calls of `choose_alpha`, which chooses 0.7 without a trial."""
+    calls = []
+
+    def choose(*arguments, **options):
+        calls.append((arguments, options))
+        return a_choice()
+
+    monkeypatch.setattr(choosing, "choose_alpha", choose)
+    return calls
+
+
+def test_auto_is_choose_alpha_and_then_fine_tuning_with_what_it_chose(colorizer, tinted, tmp_path):
+    options = {**CHOOSING, "steps": ENOUGH, "validation": 0.3}
+    result = finetune(colorizer, tmp_path / "t.keras", tinted, **options)
+    assert sorted(os.listdir(tmp_path)) == ["t.alpha.png", "t.keras"]
+
+    order = np.random.default_rng(0).permutation(8)
+    samples = [tasks.colorization.sample(pictures.read(tinted / f"{n}.png")) for n in order]
+    batches = crops.random_crops(
+        range(2, 8), lambda n: samples[n], crops.Shape(16, 16, 1), None, 2, 0
+    )
+    alone = ktr.choose_alpha(
+        saved.load(colorizer).model,
+        batches(0, ENOUGH),
+        stills=samples[:2],
+        steps=ENOUGH,
+        learning_rate=3e-2,
+        trivial=tasks.colorization.trivial,
+    )
+    assert result.alpha == result.choice.alpha == alone.alpha > 0
+    assert result.choice.cost == alone.cost <= 3.0
+    for trial, other in zip(result.choice.tried, alone.tried):
+        assert (trial.alpha, trial.counts) == (other.alpha, other.counts)
+        assert trial.measures == pytest.approx(other.measures, rel=1e-3)
+
+    given = finetune(colorizer, tmp_path / "u.keras", tinted, **{**options, "alpha": alone.alpha})
+    assert (given.choice, given.plot) == (None, None)
+    assert same(weights(tmp_path / "t.keras"), weights(tmp_path / "u.keras"), atol=1e-6)
+    # The regularizer that was chosen is not without effect.
+    finetune(colorizer, tmp_path / "v.keras", tinted, **{**options, "alpha": 0.0})
+    assert not same(weights(tmp_path / "t.keras"), weights(tmp_path / "v.keras"), atol=1e-3)
+
+
+def test_where_nothing_counts_as_stabilised_no_model_is_written(colorizer, tinted, tmp_path):
+    message = r"found none, .*does not clearly beat the trivial.*t\.alpha\.png.*alpha a number"
+    with pytest.raises(ValueError, match=message):
+        finetune(colorizer, tmp_path / "t.keras", tinted, **CHOOSING)
+    assert os.listdir(tmp_path) == ["t.alpha.png"]
+    assert (tmp_path / "t.alpha.png").read_bytes()[:4] == b"\x89PNG"
+    # As it says: with a number it goes on.
+    result = finetune(colorizer, tmp_path / "t.keras", tinted, **{**CHOOSING, "alpha": 0.5})
+    assert result.alpha == 0.5
+
+
+def chosen_for(monkeypatch, *arguments, **options):
+    """Fine-tune with one real trial, which counts; the result and what it was measured on."""
+    measured = {}
+    clips = choosing._clips
+
+    def seen(*given):
+        measured["clips"] = clips(*given)
+        return measured["clips"]
+
+    monkeypatch.setattr(choosing, "_clips", seen)
+    monkeypatch.setattr(choosing, "MAX_TRIALS", 1)
+    monkeypatch.setattr(choosing.metrics, "verdict", lambda *given: (True, "STABILISED."))
+    options = {**QUICK, "alpha": "auto", "validation": 0.4, **options}
+    result = finetune(*arguments, **options)
+    assert result.alpha == 0.8 and np.isfinite(result.choice.plain.measures["psnr"])
+    return result, measured["clips"]
+
+
+def test_auto_for_denoising_in_values_up_to_255(plain, photos, tmp_path, monkeypatch):
+    result, clips = chosen_for(
+        monkeypatch, plain, tmp_path / "t.keras", photos, task="denoising", values=(0.0, 255.0)
+    )
+    assert len(clips) == 2
+    for x, y in clips:
+        assert x.shape == y.shape and (x - y).std() == pytest.approx(0.05 * 255, rel=0.05)
+    # The noise is the trivial predictor's error.
+    assert result.choice.trivial_psnr == pytest.approx(-20 * np.log10(0.05), abs=0.5)
+
+
+def test_auto_for_super_resolution(models, photos, tmp_path, monkeypatch):
+    _, clips = chosen_for(
+        monkeypatch, models / "network.keras", tmp_path / "t.keras", photos, task="super-resolution"
+    )
+    for x, y in clips:
+        means = y.reshape(len(y), x.shape[1], 2, x.shape[2], 2, 3).mean(axis=(2, 4))
+        np.testing.assert_allclose(x, means, atol=1e-5)
+
+
+def test_auto_for_hdr(plain, tmp_path, monkeypatch):
+    (tmp_path / "light").mkdir()
+    for number in range(4):
+        pictures.write(tmp_path / "light" / f"{number}.exr", scenes.scene(number, 48, 64))
+    _, clips = chosen_for(monkeypatch, plain, tmp_path / "t.keras", tmp_path / "light", task="hdr")
+    for x, y in clips:
+        assert 0.0 <= x.min() and x.max() <= 1.0
+        assert y.min() < -1.0 and x.shape == y.shape  # a logarithm
+
+
+def test_auto_for_pairs_of_pictures_that_differ_by_a_scale(models, tmp_path, monkeypatch):
+    for folder, size in (("x", 32), ("y", 64)):
+        (tmp_path / folder).mkdir()
+        for number in range(4):
+            picture(tmp_path / folder / f"{number}.png", size, size, number)
+    result, clips = chosen_for(
+        monkeypatch, models / "network.keras", tmp_path / "t.keras", tmp_path / "x", tmp_path / "y"
+    )
+    ((x, y), (_, _)) = clips
+    assert (x.shape[1:], y.shape[1:]) == ((24, 24, 3), (48, 48, 3))
+    # x is the same picture, smaller, and moves along.
+    assert np.abs(x - y[:, ::2, ::2]).max() < 0.1
+    assert result.choice.trivial_psnr > 25.0
+
+
+def test_auto_for_a_model_of_a_fixed_size(photos, tmp_path, monkeypatch):
+    x = keras.Input((24, 32, 3))
+    saved.save(
+        keras.Model(x, keras.layers.Conv2D(3, 3, padding="same")(x)), tmp_path / "n.keras", "keras"
+    )
+    chosen_for(
+        monkeypatch,
+        tmp_path / "n.keras",
+        tmp_path / "t.keras",
+        photos,
+        task="denoising",
+        crop=None,
+    )
+
+
+def test_what_auto_chooses_with(colorizer, tinted, tmp_path, choosers):
+    transform = ktr.RandomAffine(translation=1.0, seed=5)
+    finetune(
+        colorizer,
+        tmp_path / "t.keras",
+        tinted,
+        **CHOOSING,
+        method="transform-invariance",
+        normalize=True,
+        reconstruction="mae",
+        transform=transform,
+        pair_fraction=0.5,
+        seed=3,
+        validation=0.8,
+    )
+    (((_, batches), options),) = choosers
+    loss = options["loss"](alpha=0.25)
+    assert isinstance(loss, losses.TransformInvarianceLoss)
+    expected = losses.TransformInvarianceLoss(
+        0.25, reconstruction="mae", normalize=True, name=loss.name
+    )
+    assert loss.get_config() == expected.get_config()
+    assert options["transform"] is transform
+    assert options["trivial"] is tasks.colorization.trivial
+    assert [options[name] for name in ("steps", "seed", "pair_fraction", "value_range")] == [
+        4,
+        3,
+        0.5,
+        1.0,
+    ]
+    assert (options["learning_rate"], options["make_input"]) == (3e-2, None)
+    assert len(options["stills"]) == module.STILLS  # of 6
+    x, y = next(iter(batches))
+    assert (x.shape, y.shape) == ((2, 16, 16, 1), (2, 16, 16, 2))
+
+
+def test_large_pictures_are_cut_for_the_camera(models, tmp_path, choosers):
+    (tmp_path / "p").mkdir()
+    for number in range(2):
+        picture(tmp_path / "p" / f"{number}.png", 100, 400, number)
+    super_resolve(models / "network.keras", tmp_path / "t.keras", tmp_path / "p", alpha="auto")
+    (((_, _), options),) = choosers
+    ((x, y),) = options["stills"]
+    shown = pictures.read(tmp_path / "p" / f"{np.random.default_rng(0).permutation(2)[0]}.png")
+    assert x is None
+    np.testing.assert_array_equal(y, shown[:, 72:328])
+
+
+def test_pictures_too_small_for_a_camera_are_passed_over_or_refused(plain, tmp_path, choosers):
+    (tmp_path / "p").mkdir()
+    order = np.random.default_rng(0).permutation(4)
+    for place, number in enumerate(order):
+        side = 18 if place == 0 else 32
+        picture(tmp_path / "p" / f"{number}.png", side, side)
+    options = {**QUICK, "task": "denoising", "alpha": "auto"}
+    result = finetune(plain, tmp_path / "t.keras", tmp_path / "p", validation=0.5, **options)
+    assert result.skipped == [
+        f"{order[0]}.png: no alpha is chosen on it, since a camera over 18 x 18 pixels has frames "
+        "of 12 x 12, smaller than the crop of 16 x 16"
+    ]
+    assert (len(choosers), result.validation_pictures) == (1, 2)
+    with pytest.raises(ValueError, match=r"larger pictures to validate on, .*18 x 18 pixels"):
+        finetune(plain, tmp_path / "u.keras", tmp_path / "p", validation=0.25, **options)
+    assert len(choosers) == 1
+
+
+# A clip to choose on.
+
+
+def a_clip(folder, count, height, width):
+    folder.mkdir()
+    for number in range(count):
+        picture(folder / f"{number}.png", height, width, number)
+    return folder
+
+
+def test_auto_on_a_clip_takes_the_middle_of_its_first_frames(colorizer, tinted, tmp_path, choosers):
+    clip = a_clip(tmp_path / "clip", 52, 20, 300)
+    options = {**CHOOSING, "values": (-1.0, 1.0), "validation": 0.0}
+    finetune(colorizer, tmp_path / "t.keras", tinted, clip=clip, **options)
+    (((_, _), options),) = choosers
+    assert "stills" not in options and options["value_range"] == 2.0
+    frames = np.stack([pictures.read(clip / f"{n}.png") for n in range(50)])[:, :, 22:278]
+    x, y = tasks.colorization.sample(frames)
+    np.testing.assert_allclose(options["clip"], 2 * x - 1, atol=1e-6)
+    np.testing.assert_allclose(options["reference"], 2 * y - 1, atol=1e-6)
+
+
+def test_auto_on_a_clip_and_its_reference(models, photos, tmp_path, monkeypatch):
+    clip = a_clip(tmp_path / "clip", 5, 40, 160)
+    truth = a_clip(tmp_path / "truth", 5, 80, 320)
+    _, ((x, y),) = chosen_for(
+        monkeypatch,
+        models / "network.keras",
+        tmp_path / "t.keras",
+        photos,
+        task="super-resolution",
+        clip=clip,
+        reference=truth,
+    )
+    np.testing.assert_array_equal(x[2], pictures.read(clip / "2.png")[:, 16:144])
+    np.testing.assert_array_equal(y[2], pictures.read(truth / "2.png")[:, 32:288])
+
+
+def test_a_clip_that_needs_a_reference_says_so(plain, photos, tmp_path, choosers):
+    clip = a_clip(tmp_path / "clip", 3, 20, 20)
+    for task, targets in (("denoising", None), ("restoration", photos)):
+        with pytest.raises(ValueError, match=rf"task {task} does not make x of it: --reference"):
+            finetune(
+                plain,
+                tmp_path / "t.keras",
+                photos,
+                targets,
+                task=task,
+                alpha="auto",
+                clip=clip,
+                **QUICK,
+            )
+    assert choosers == [] and os.listdir(tmp_path) == ["clip"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": "magic"}, r"alpha must be a number in \[0, 1\) or 'auto'. Received: 'magic'"),
+        ({"alpha": 1.0}, r"alpha must be a number in \[0, 1\) or 'auto'. Received: 1.0"),
+        ({"steps": 1}, "steps must be a whole number of at least 2"),
+        ({"validation": 0.0}, r"alpha 'auto' needs a validation above 0 or a clip"),
+        ({"reference": "truth.mp4"}, r"reference needs a clip .*Received: truth\.mp4"),
+        ({"clip": "none.mp4"}, r"none\.mp4 does not exist"),
+        ({"alpha": 0.5, "clip": "a.mp4"}, r"clip is what .*Received: clip a\.mp4 and alpha 0\.5"),
+    ],
+)
+def test_what_does_not_fit_auto_is_named(options, message, colorizer, tinted, tmp_path, choosers):
+    with pytest.raises(ValueError, match=message):
+        finetune(colorizer, tmp_path / "t.keras", tinted, **{**CHOOSING, **options})
+    assert os.listdir(tmp_path) == [] and choosers == []
+
+
+def test_auto_without_matplotlib_names_the_extra(colorizer, tinted, tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name)
+    )
+    with pytest.raises(ImportError, match=r"keras-temporal-reg\[demo\]"):
+        finetune(colorizer, tmp_path / "t.keras", tinted, **CHOOSING)
+    assert os.listdir(tmp_path) == []
+
+
+# An interrupted run with a choice.
+
+
+@pytest.fixture
+def interrupted(colorizer, tinted, tmp_path, monkeypatch, choosers):
+    """The settings of a run that was interrupted when it had chosen alpha, and its output."""
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    output = tmp_path / "t.keras"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "_train", stop)
+        finetune(colorizer, output, tinted, **CHOOSING)
+    assert sorted(os.listdir(tmp_path)) == [".t.keras.training", "t.alpha.png"]
+    return functools.partial(finetune, colorizer, output, tinted)
+
+
+def test_a_resumed_run_does_not_choose_again(
+    interrupted, colorizer, tinted, tmp_path, choosers, monkeypatch
+):
+    kept = json.loads((tmp_path / ".t.keras.training" / "choice.json").read_text())
+    assert kept["choice"]["alpha"] == 0.7 and kept["settings"]["learning_rate"] == 3e-2
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        Interrupt(patch, 2)
+        interrupted(**CHOOSING)
+    (tmp_path / "t.alpha.png").unlink()
+    result = interrupted(**CHOOSING)
+    assert len(choosers) == 1
+    assert (result.alpha, result.choice) == (0.7, a_choice())
+    assert sorted(os.listdir(tmp_path)) == ["t.alpha.png", "t.keras"]
+    finetune(colorizer, tmp_path / "u.keras", tinted, **{**CHOOSING, "alpha": 0.7})
+    assert same(weights(tmp_path / "t.keras"), weights(tmp_path / "u.keras"), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"learning_rate": 1e-2}, r"learning_rate 0.03 -> 0.01"),
+        ({"alpha": 0.7}, r"alpha auto -> 0.7"),
+        ({"clip": "clip"}, r"clip None -> .*clip"),
+    ],
+)
+def test_a_choice_for_other_settings_is_refused(interrupted, change, named, choosers):
+    with pytest.raises(ValueError, match=rf"other settings \({named}\).*--restart"):
+        interrupted(**{**CHOOSING, **change})
+    assert len(choosers) == 1
+
+
+def test_a_restart_chooses_anew(interrupted, choosers):
+    interrupted(**CHOOSING, resume=False)
+    assert len(choosers) == 2
+
+
+def test_a_broken_choice_is_named(interrupted, tmp_path, choosers):
+    (tmp_path / ".t.keras.training" / "choice.json").write_text('{"choice": {}')
+    with pytest.raises(ValueError, match=r"cannot be read .*--restart"):
+        interrupted(**CHOOSING)
+
+
+def test_a_run_that_began_with_a_number_is_refused_before_a_choice(
+    colorizer, tinted, tmp_path, monkeypatch, choosers
+):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        Interrupt(patch, 2)
+        finetune(colorizer, tmp_path / "t.keras", tinted, **{**CHOOSING, "alpha": 0.5})
+    with pytest.raises(ValueError, match=r"other settings \(alpha 0.5 -> auto\)"):
+        finetune(colorizer, tmp_path / "t.keras", tinted, **CHOOSING)
+    assert choosers == []
+
+
+def test_the_choice_is_shown(colorizer, tinted, tmp_path, choosers, capsys):
+    module.show(finetune(colorizer, tmp_path / "t.keras", tinted, **CHOOSING))
+    shown = capsys.readouterr().out
+    assert "Alpha 0.7 was chosen" in shown and "2.50 times" in shown and "The reason." in shown
+    assert str(tmp_path / "t.alpha.png") in shown
