@@ -70,7 +70,15 @@ def _checked(check: Callable[..., Any], convert: Callable[[str], Any], *bounds: 
     return parse
 
 
+def _number_or_word(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 _alpha = _checked(checks.fraction, float, "[", ")")
+_alpha_or_auto = _checked(finetuning.alpha_or_auto, _number_or_word)
 _positive = _checked(checks.whole_number, int, 1)
 _natural = _checked(checks.whole_number, int, 0)
 
@@ -271,7 +279,26 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
         help="the regularizer",
     )
     parser.add_argument(
-        "--alpha", type=_alpha, default=finetuning.DEFAULT_ALPHA, help="its strength, in [0, 1)"
+        "--alpha",
+        type=_alpha_or_auto,
+        default=finetuning.DEFAULT_ALPHA,
+        help="its strength, in [0, 1); or auto: the strongest of some that still counts as "
+        "stabilised on validation pictures or --clip, for at most three times the cost of the "
+        "fine-tuning alone; what was tried is drawn beside OUT (needs the extra demo)",
+    )
+    parser.add_argument(
+        "--clip",
+        type=Path,
+        metavar="CLIP",
+        help="with --alpha auto, what to choose it on: a clip that the network is given, in place "
+        "of pictures that a camera moves over",
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="CLIP",
+        help="what should come out of --clip; without, the task makes the network's input of the "
+        "clip, where it can",
     )
     parser.add_argument(
         "--steps", type=_positive, default=finetuning.DEFAULT_STEPS, help="training steps"
@@ -319,6 +346,8 @@ def _finetune(options: argparse.Namespace) -> int:
         task=options.task,
         method=options.method,
         alpha=options.alpha,
+        clip=options.clip,
+        reference=options.reference,
         steps=options.steps,
         batch_size=options.batch_size,
         crop=options.crop,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tensorflow import keras
 
-from keras_temporal_reg import cli, demo, pictures
+from keras_temporal_reg import choosing, cli, demo, pictures
 
 
 def test_help_names_every_option(capsys):
@@ -28,6 +28,15 @@ def test_help_names_every_option(capsys):
         (["demo", "--alpha", "1"], r"--alpha: value must be a number in \[0, 1\)"),
         (["demo", "--steps", "0"], "--steps: value must be a whole number of at least 1"),
         (["demo", "--method", "magic"], "invalid choice: 'magic'"),
+        (["demo", "--alpha", "auto"], "argument --alpha: .*'auto'"),
+        (
+            ["finetune", "net.keras", "--alpha", "magic"],
+            r"--alpha: value must be a number in \[0, 1\) or 'auto'. Received: 'magic'",
+        ),
+        (
+            ["finetune", "net.keras", "--alpha", "1"],
+            r"--alpha: value must be a number in \[0, 1\) or 'auto'. Received: 1.0",
+        ),
     ],
 )
 def test_wrong_use_exits_with_2_and_says_why(arguments, message, capsys):
@@ -129,6 +138,29 @@ def test_finetune_writes_a_model(material, capsys):
     assert keras.models.load_model(material / "new.keras", compile=False).count_params() > 0
 
 
+def test_finetune_chooses_alpha(material, capsys, monkeypatch):
+    measures = {"temporal_error": 1.0, "psnr": float("nan")}
+    plain = choosing.Trial(0.0, measures, False, "")
+    tried = choosing.Trial(0.9, measures, True, "STABILISED.")
+    choice = choosing.Choice(0.9, "The reason.", plain, (tried,), 20.0, 2.5)
+    seen = {}
+    monkeypatch.setattr(
+        choosing, "choose_alpha", lambda *a, **options: seen.update(options) or choice
+    )
+    clip = str(material / "clip")
+    arguments = ["finetune", str(material / "net.keras"), "--inputs", clip, "--targets", clip]
+    arguments += ["--alpha", "auto", "--clip", clip, "--reference", clip, "--steps", "2"]
+    arguments += ["--output", str(material / "new.keras"), "--crop", "32", "--quiet", "--json"]
+    assert cli.main(arguments) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert seen["clip"].shape == seen["reference"].shape == (4, 48, 64, 3)
+    assert result["alpha"] == result["choice"]["alpha"] == 0.9
+    assert result["choice"]["reason"] == "The reason." and result["choice"]["cost"] == 2.5
+    assert result["choice"]["plain"]["measures"] == {"temporal_error": 1.0, "psnr": None}
+    assert result["plot"] == str(material / "new.alpha.png")
+    assert (material / "new.alpha.png").is_file() and (material / "new.keras").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -138,6 +170,11 @@ def test_finetune_writes_a_model(material, capsys):
         (["evaluate", "NET", "--clip", "CLIP", "--task", "magic"], 2, "task must be one of"),
         (["process", "NET", "CLIP", "out.ogg"], 2, "the suffix of output must be one of"),
         (["finetune", "NET", "--inputs", "CLIP", "--output", "new.keras"], 2, "targets"),
+        (
+            ["finetune", "NET", "--inputs", "CLIP", "--output", "new.keras", "--clip", "CLIP"],
+            2,
+            "clip is what alpha 'auto' is chosen on",
+        ),
     ],
 )
 def test_failures_have_their_exit_codes_and_one_line(material, capsys, arguments, code, message):
