@@ -85,7 +85,7 @@ class Choice:
         places = [(t.measures["temporal_error"], t.measures["psnr"]) for t in shown]
         axis.plot(*zip(*places), color="0.7", zorder=1)
         for trial, place in zip(shown, places):
-            chosen = trial.alpha == self.alpha
+            chosen = trial.counts and trial.alpha == self.alpha
             colour = "tab:green" if trial.counts else "tab:red" if trial.alpha else "black"
             axis.scatter(*place, color=colour, s=90 if chosen else 30, zorder=2)
             label = f"alpha {trial.alpha:g}" + (", chosen" if chosen else "")

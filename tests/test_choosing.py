@@ -108,6 +108,23 @@ def test_a_choice_survives_json(monkeypatch):
     assert choosing.Choice.of_parts(kept) == choice
 
 
+@pytest.mark.parametrize(("limit", "label"), [(0.8, ["alpha 0.8, chosen"]), (0.0, [])])
+def test_the_plot_marks_what_was_chosen(monkeypatch, tmp_path, limit, label):
+    from matplotlib.figure import Figure
+
+    drawn = []
+
+    def save(figure, path, **options):
+        drawn.extend(text.get_text() for text in figure.axes[0].texts)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    choice, tried = chosen(monkeypatch, up_to(limit))
+    choice.plot(tmp_path / "alpha.png")
+    assert len(drawn) == len(tried) and "alpha 0" in drawn
+    assert [text for text in drawn if "chosen" in text] == label
+
+
 def test_numbers_that_are_none_do_not_count(monkeypatch):
     choice, _ = chosen(
         monkeypatch, lambda alpha: dict.fromkeys(PLAIN, np.nan) if alpha else dict(PLAIN)
