@@ -16,7 +16,7 @@ import statistics
 
 from tensorflow import keras
 
-from keras_temporal_reg import RandomAffine, RegularizedModel, demo, files
+from keras_temporal_reg import RandomAffine, RegularizedModel, demo, files, networks
 
 TRIED = ("plain", "full", "partial")
 MEASURES = ("temporal_error", "smoothness", "relative_smoothness", "psnr", "contrast_ratio")
@@ -46,7 +46,7 @@ def run(footage: list[demo.Footage], seed: int, fraction: float, steps: int) -> 
     pictures = [task.sample(p / 255.0) for p in (*stills, *demo.shipped_photos())]
     tests = {f.name: task.sample(f.test / 255.0) for f in footage}
     keras.utils.set_random_seed(seed)
-    network = demo.unet()
+    network = networks.colorization_unet()
     tuning_steps = steps // demo.FINE_TUNING_SHARE
     predictions = {}
     with demo.progress_bar(demo.terminal()) as progress:

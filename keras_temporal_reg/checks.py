@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,14 @@ def fraction(name: str, value: Any, low: str, high: str) -> float:
     )
     if not fits:
         raise ValueError(f"{name} must be a number in {low}0, 1{high}. Received: {value!r}")
+    return float(value)
+
+
+def not_negative(name: str, value: Any) -> float:
+    """A finite number of at least 0."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number of at least 0. Received: {value!r}")
     return float(value)
 
 

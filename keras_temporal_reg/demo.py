@@ -30,6 +30,8 @@ from keras_temporal_reg import (
     files,
     materials,
     metrics,
+    networks,
+    training,
     video,
 )
 from keras_temporal_reg.data import seed_pairs
@@ -118,7 +120,7 @@ def run(
     tests = {f.name: task.sample(f.test / 255.0) for f in footage}
 
     keras.utils.set_random_seed(seed)
-    network = unet()
+    network = networks.colorization_unet()
     tuning_steps = max(steps // FINE_TUNING_SHARE, 1)
     with progress_bar(console) as progress:
         train(network, "mse", batches(pictures, seed), steps, 2e-3, progress, "training")
@@ -201,36 +203,6 @@ def shipped_photos() -> list[np.ndarray]:
     return photos
 
 
-def unet(channels: int = 16, levels: int = 3) -> keras.Model:
-    """A small U-Net, Y to CbCr, that works at half resolution, as video codecs keep chroma.
-
-    Args:
-        channels: of the first level; each further one has twice as many.
-        levels: how often it halves the half resolution; input sizes must be multiples of
-            ``2 ** (levels + 1)``.
-    """
-    layers = keras.layers
-
-    def convolved(images: Any, filters: int, size: int = 3, strides: int = 1) -> Any:
-        return layers.Conv2D(filters, size, strides=strides, padding="same", activation="relu")(
-            images
-        )
-
-    luma = keras.Input((None, None, 1))
-    h = convolved(luma, channels, size=5, strides=2)
-    skips = []
-    for level in range(levels):
-        h = convolved(h, channels * 2**level)
-        skips.append(h)
-        h = layers.MaxPooling2D()(h)
-    h = convolved(h, channels * 2**levels)
-    for level in reversed(range(levels)):
-        h = layers.Concatenate()([layers.UpSampling2D()(h), skips[level]])
-        h = convolved(h, channels * 2**level)
-    chroma = layers.Conv2DTranspose(2, 4, strides=2, padding="same", dtype="float32")(h)
-    return keras.Model(luma, chroma, name="colorization_unet")
-
-
 def batches(pictures: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tf.data.Dataset:
     """Random crops of single pictures, without end.
 
@@ -293,14 +265,8 @@ def train(
     progress: Any,
     label: str,
 ) -> None:
-    """Train for so many steps, under the progress bar's `label`; the rate falls to a tenth."""
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.1)
-    model.compile(
-        keras.optimizers.Adam(schedule),
-        loss,
-        # TensorFlow 2.15, with Keras 2, has no XLA kernel for the gradient of UpSampling2D.
-        jit_compile=hasattr(keras, "ops"),
-    )
+    """Train for so many steps, under the progress bar's `label`."""
+    training.compile_for(model, loss, learning_rate, steps, xla=True)
     bar = progress.add_task(label, total=steps)
     advance = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: progress.advance(bar)

@@ -38,6 +38,7 @@ from keras_temporal_reg import (
     saved,
     scenes,
     tasks,
+    training,
     video,
 )
 from keras_temporal_reg.claims import MEASURES, Row, claims
@@ -271,7 +272,7 @@ def _colorization(plan: Plan, folder: Path | None, photographs: bool) -> Problem
             chosen += [first_half[place] for place in places]
         return [task.sample(picture / np.float32(255.0)) for picture in chosen]
 
-    return Problem(task, lambda channels: demo.unet(channels), stills, clips, filmed)
+    return Problem(task, networks.colorization_unet, stills, clips, filmed)
 
 
 def _photograph(path: Path) -> np.ndarray:
@@ -343,7 +344,7 @@ def _batches(
     problem: Problem, learned: Sequence[Any], method: Method, seed: int
 ) -> tf.data.Dataset:
     """Batches ``(x, y)`` or ``(x, y, sample_weight)``, paired where the method pairs."""
-    motion = RandomAffine(seed=seed)
+    motion = RandomAffine(seed=seed).scaled(method.magnitude)
     dataset = demo.batches(learned, seed)
     if method.augmented:
         dataset = tf.data.Dataset.zip((dataset, data.seed_pairs(seed))).map(
@@ -482,10 +483,7 @@ def _train(
     network: keras.Model, loss: Any, batches: Any, steps: int, rate: float, progress: _Progress
 ) -> None:
     """As `demo.train`, but without XLA on a CPU, where it is slower for networks this small."""
-    schedule = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.1)
-    network.compile(
-        keras.optimizers.Adam(schedule), loss, jit_compile="auto" if saved.KERAS_3 else False
-    )
+    training.compile_for(network, loss, rate, steps)
     advance = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: progress.advance()
     )

@@ -73,12 +73,16 @@ class _RegularizedLoss(keras.losses.Loss):
         normalize: bool = False,
         border: int = 0,
         name: str | None = None,
+        augment: bool = False,
+        contrast: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
         self.alpha = checks.fraction("alpha", alpha, "[", ")")
         self.border = checks.whole_number("border", border, 0)
         self.normalize = bool(normalize)
+        self.augment = bool(augment)
+        self.contrast = checks.not_negative("contrast", contrast)
         self.reconstruction = reconstruction
         self.distance = distance
         self._reconstruction_map = _as_map("reconstruction", reconstruction)
@@ -140,7 +144,8 @@ class _RegularizedLoss(keras.losses.Loss):
         # Rather no loss than a wrong one: a counterpart that does not follow its sample.
         torn = tf.reduce_any(rows.is_counterpart[first] > 0.5)
         weight += tf.where(torn, float("nan"), tf.zeros((), y_pred.dtype))
-        of_vis = (1.0 - self.alpha) * weight * (1.0 - role)
+        # The weights of each of the two roles have the mean 1.
+        of_vis = (1.0 - self.alpha) * weight * (0.5 if self.augment else 1.0 - role)
         of_reg = self.alpha * weight * role
         return (
             of_vis[:, tf.newaxis, tf.newaxis] * reconstruction
@@ -171,6 +176,9 @@ class _RegularizedLoss(keras.losses.Loss):
             energy, true_energy = sum(energies[:2]), sum(energies[2:])
             # Scaled by the energy of the ground truth, so that alpha keeps its meaning.
             values *= tf.math.divide_no_nan(true_energy, energy + 1e-3 * true_energy)
+        if self.contrast:
+            lost = _contrast_error(y, output) + _contrast_error(moved_y, moved_output)
+            values += 0.5 * self.contrast * lost
         return values
 
     def _energy(self, images: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
@@ -195,6 +203,8 @@ class _RegularizedLoss(keras.losses.Loss):
             distance=_serialized(self.distance),
             normalize=self.normalize,
             border=self.border,
+            augment=self.augment,
+            contrast=self.contrast,
         )
         return config
 
@@ -231,11 +241,17 @@ class TransformInvarianceLoss(_RegularizedLoss):
             the contrast of the output no longer lowers it.
         border: pixels along the edge that do not count in `L_reg` either.
         name: a name for the loss.
+        augment: take `L_vis` on T(x) too, the mean of both: T then serves as augmentation as
+            well. On, alpha = 0 is training on both frames without a regularizer.
+        contrast: at least 0: adds to `L_reg` so many times the squared difference between the
+            standard deviations over the pixels of output and target, mean over channels and
+            both frames. Keeps the contrast that strong regularization takes; 0.1 is a start.
         **kwargs: `reduction`, and on Keras 3 `dtype`, as for any Keras loss.
 
     Raises:
-        ValueError: if alpha is outside of [0, 1), border is no whole number of at least 0, or
-            a distance has an unknown name; on a call, if channels or ranks do not fit.
+        ValueError: if alpha is outside of [0, 1), border is no whole number of at least 0,
+            contrast is below 0, or a distance has an unknown name; on a call, if channels or
+            ranks do not fit.
 
     Example:
         >>> import tensorflow as tf, keras_temporal_reg as ktr
@@ -262,6 +278,8 @@ class SparseJacobianLoss(_RegularizedLoss):
         normalize: divide `L_reg` by its energy, likewise.
         border: pixels along the edge that do not count in `L_reg`.
         name: a name for the loss.
+        augment: take `L_vis` on T(x) too, likewise.
+        contrast: weight of the difference in contrast, likewise.
         **kwargs: `reduction`, and on Keras 3 `dtype`, as for any Keras loss.
 
     Raises:
@@ -287,6 +305,16 @@ class SparseJacobianLoss(_RegularizedLoss):
             return tf.where(counterpart, tf.maximum(sample_weight, before), sample_weight)
 
         return _if_paired(y_true, y_pred, joined, lambda: sample_weight)
+
+
+def _contrast_error(y: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+    """Squared difference of the spatial standard deviations, mean over channels: (B, 1, 1)."""
+
+    def deviation(images: tf.Tensor) -> tf.Tensor:
+        # The root of 0 has no finite gradient.
+        return tf.sqrt(tf.math.reduce_variance(images, axis=(1, 2), keepdims=True) + 1e-8)
+
+    return tf.reduce_mean(tf.square(deviation(output) - deviation(y)), axis=-1)
 
 
 def _if_paired(

@@ -1,6 +1,5 @@
-"""Reference networks for the experiments, of Keras's own layers, so that Keras alone loads them.
-
-`demo.unet` is the one for colorization.
+"""Reference networks for the demo and the experiments, of Keras's own layers, so that Keras alone
+loads them.
 """
 
 from __future__ import annotations
@@ -13,6 +12,37 @@ from tensorflow import keras
 from keras_temporal_reg import checks, scenes
 
 _KNOTS = 48
+
+
+def colorization_unet(channels: int = 16, levels: int = 3) -> keras.Model:
+    """Colorization: a U-Net that works at half resolution, as video codecs keep chroma.
+
+    Its output begins at grey: begun at random, three networks of six died at the demo's rate.
+
+    Args:
+        channels: of the first level; each further one has twice as many.
+        levels: how often it halves the half resolution; sizes must be multiples of
+            ``2 ** (levels + 1)``.
+
+    Returns:
+        From Y, ``(batch, height, width, 1)`` in [0, 1], to Cb and Cr about 0, two channels.
+
+    Raises:
+        ValueError: if an argument is no whole number of at least 1.
+
+    Example:
+        >>> import keras_temporal_reg as ktr
+        >>> ktr.networks.colorization_unet(channels=4, levels=2).output_shape
+        (None, None, None, 2)
+    """
+    checks.whole_number("channels", channels, 1)
+    checks.whole_number("levels", levels, 1)
+    luma = keras.Input((None, None, 1))
+    h = _unet_body(_convolved(luma, channels, size=5, strides=2), channels, levels)
+    chroma = keras.layers.Conv2DTranspose(
+        2, 4, strides=2, padding="same", kernel_initializer="zeros", dtype="float32"
+    )(h)
+    return keras.Model(luma, chroma, name="colorization_unet")
 
 
 def hdr_unet(channels: int = 16, levels: int = 3) -> keras.Model:
@@ -45,15 +75,7 @@ def hdr_unet(channels: int = 16, levels: int = 3) -> keras.Model:
     log_of = _log_light()
     log = log_of(ldr)
     h = layers.Concatenate()([ldr, log])
-    skips = []
-    for level in range(levels):
-        h = _convolved(h, channels * 2**level)
-        skips.append(h)
-        h = layers.MaxPooling2D()(h)
-    h = _convolved(h, channels * 2**levels)
-    for level in reversed(range(levels)):
-        h = layers.Concatenate()([layers.UpSampling2D()(h), skips[level]])
-        h = _convolved(h, channels * 2**level)
+    h = _unet_body(h, channels, levels)
     made = layers.Conv2D(3, 1, dtype="float32")(h)
     # The blend log + mask (made - log), in float32 also under mixed precision.
     change = layers.Subtract(dtype="float32")([made, log])
@@ -102,8 +124,30 @@ def super_resolution_net(scale: int = 2, channels: int = 32, depth: int = 3) -> 
     return keras.Model(small, result, name=f"super_resolution_net_{scale}")
 
 
-def _convolved(images: Any, filters: int, size: int = 3) -> Any:
-    return keras.layers.Conv2D(filters, size, padding="same", activation="relu")(images)
+def _unet_body(h: Any, channels: int, levels: int) -> Any:
+    """Down and up again, with skip connections."""
+    layers = keras.layers
+    skips = []
+    for level in range(levels):
+        h = _convolved(h, channels * 2**level)
+        skips.append(h)
+        h = layers.MaxPooling2D()(h)
+    h = _convolved(h, channels * 2**levels)
+    for level in reversed(range(levels)):
+        h = layers.Concatenate()([layers.UpSampling2D()(h), skips[level]])
+        h = _convolved(h, channels * 2**level)
+    return h
+
+
+def _convolved(images: Any, filters: int, size: int = 3, strides: int = 1) -> Any:
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        strides=strides,
+        padding="same",
+        activation="relu",
+        kernel_initializer="he_normal",
+    )(images)
 
 
 def _log_light() -> keras.Model:

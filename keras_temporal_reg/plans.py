@@ -20,16 +20,20 @@ class Method(NamedTuple):
         loss: makes the loss of an alpha; None: L_vis alone.
         augmented: x and y are moved by T, without a counterpart.
         noise: counterparts differ by noise in place of T.
+        magnitude: of T, times that of the paper.
     """
 
     loss: Callable[[float], Any] | None = None
     augmented: bool = False
     noise: bool = False
+    magnitude: float = 1.0
 
 
 PLAIN, AUGMENTED = "reconstruction", "augmentation"
 INVARIANCE, JACOBIAN = "transform-invariance", "sparse-jacobian"
-NORMALIZED = "-normalized"
+NORMALIZED, PLUS = "-normalized", "-plus"
+# What goes past the paper: L_vis on both frames, a term for the contrast, twice the motion.
+_KEEPING = {"augment": True, "contrast": 0.1}
 METHODS = {
     PLAIN: Method(),
     AUGMENTED: Method(augmented=True),
@@ -40,6 +44,12 @@ METHODS = {
         functools.partial(losses.TransformInvarianceLoss, normalize=True)
     ),
     JACOBIAN + NORMALIZED: Method(functools.partial(losses.SparseJacobianLoss, normalize=True)),
+    INVARIANCE + PLUS: Method(
+        functools.partial(losses.TransformInvarianceLoss, **_KEEPING), magnitude=2.0
+    ),
+    JACOBIAN + PLUS: Method(
+        functools.partial(losses.SparseJacobianLoss, **_KEEPING), magnitude=2.0
+    ),
 }
 REGULARIZERS = (INVARIANCE, JACOBIAN, INVARIANCE + NORMALIZED, JACOBIAN + NORMALIZED)
 
@@ -73,14 +83,19 @@ class Plan:
 
 
 _POSTER = (PLAIN, AUGMENTED, INVARIANCE, JACOBIAN)
+_WITH_PLUS = (*_POSTER, INVARIANCE + PLUS, JACOBIAN + PLUS)
 FULL = {
-    "colorization": Plan(),
+    "colorization": Plan(steps=400),
     "small-data": Plan(sizes=(2, 4, 8, 16, 32), alphas=(0.9,), base_steps=0, rate=2e-3),
-    "hdr": Plan(sizes=(24,), base_steps=1200, steps=400, frames=40),
-    "finetune": Plan(methods=(PLAIN, *REGULARIZERS), rounds=6, rate=3e-4),
+    "hdr": Plan(
+        methods=_WITH_PLUS, sizes=(24,), base_steps=1200, steps=300, channels=12, frames=40
+    ),
+    "finetune": Plan(
+        methods=(PLAIN, INVARIANCE, JACOBIAN, JACOBIAN + PLUS), rounds=6, steps=400, rate=3e-4
+    ),
 }
 QUICK = {
-    "colorization": Plan(alphas=(0.8, 0.97), steps=400, frames=25),
+    "colorization": Plan(alphas=(0.8, 0.97), base_steps=1000, steps=300, frames=25),
     "small-data": Plan(
         methods=_POSTER,
         sizes=(2, 8, 32),
@@ -90,7 +105,15 @@ QUICK = {
         rate=2e-3,
         frames=25,
     ),
-    "hdr": Plan(alphas=(0.8, 0.9), sizes=(16,), base_steps=800, steps=250, channels=8, frames=24),
+    "hdr": Plan(
+        methods=_WITH_PLUS,
+        alphas=(0.8, 0.9),
+        sizes=(16,),
+        base_steps=800,
+        steps=250,
+        channels=8,
+        frames=24,
+    ),
     "finetune": Plan(
         methods=_POSTER, alphas=(0.5, 0.8, 0.97), base_steps=1000, rounds=4, steps=300, rate=3e-4
     ),

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import demo, losses, metrics, video
+from keras_temporal_reg import demo, losses, metrics, networks, video
 
 
 def _pictures(value=0.5):
@@ -16,7 +16,7 @@ def _pictures(value=0.5):
 
 
 def test_the_network_returns_chroma_of_any_fitting_size():
-    network = demo.unet(channels=4, levels=2)
+    network = networks.colorization_unet(channels=4, levels=2)
     assert network.predict(np.zeros((1, 24, 40, 1)), verbose=0).shape == (1, 24, 40, 2)
 
 
@@ -118,7 +118,7 @@ def test_plain_and_regularized_training_see_the_same_batches():
     weights = []
     for loss in ("mse", losses.SparseJacobianLoss(alpha=0.0)):
         keras.utils.set_random_seed(0)
-        network = demo.unet(channels=2, levels=1)
+        network = networks.colorization_unet(channels=2, levels=1)
         model = (
             network if loss == "mse" else demo.RegularizedModel(network, demo.RandomAffine(seed=0))
         )

@@ -76,7 +76,7 @@ def small(monkeypatch):
         return keras.Sequential([keras.Input((None, None, inputs)), layer])
 
     monkeypatch.setattr(experiments.networks, "hdr_unet", lambda channels: network(3, 3))
-    monkeypatch.setattr(demo, "unet", lambda channels: network(1, 2))
+    monkeypatch.setattr(experiments.networks, "colorization_unet", lambda channels: network(1, 2))
     monkeypatch.setattr(experiments, "FILMED", 3)
 
 

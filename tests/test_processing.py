@@ -8,7 +8,7 @@ from tensorflow import keras
 from test_video import clip_with_sound, ramp  # noqa: F401
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg import demo, pictures, video
+from keras_temporal_reg import networks, pictures, video
 
 layers = keras.layers
 
@@ -52,7 +52,7 @@ def test_colorization_keeps_the_grey(tmp_path):
     keras.utils.set_random_seed(0)
     video.write(tmp_path / "clip.mp4", ramp(32, 48, 5), Fraction(25))
     ktr.process(
-        demo.unet(4, 1),
+        networks.colorization_unet(4, 1),
         tmp_path / "clip.mp4",
         tmp_path / "out",
         task="colorization",

@@ -10,7 +10,7 @@ from cases import common
 
 
 class UNet(nn.Module):
-    """`demo.unet`, layer by layer, NCHW."""
+    """`networks.colorization_unet`, layer by layer, NCHW."""
 
     def __init__(self, channels=16, levels=3):
         super().__init__()

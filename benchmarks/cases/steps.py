@@ -8,12 +8,12 @@ import tensorflow as tf
 from tensorflow import keras
 
 from cases import common
-from keras_temporal_reg import demo
+from keras_temporal_reg import networks
 
 
 def network() -> keras.Model:
     keras.utils.set_random_seed(0)
-    return demo.unet()
+    return networks.colorization_unet()
 
 
 def prepare(
