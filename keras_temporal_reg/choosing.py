@@ -16,7 +16,16 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import camera, checks, files, inference, losses, metrics, progress
+from keras_temporal_reg import (
+    camera,
+    checks,
+    files,
+    inference,
+    losses,
+    metrics,
+    progress,
+    training,
+)
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.transforms import RandomAffine
 
@@ -186,13 +195,7 @@ def choose_alpha(
         keras.utils.set_random_seed(seed)
         wrapper = RegularizedModel if alpha else Unregularized
         network = wrapper(model, motion, perturbation, make_input, pair_fraction)
-        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, trial_steps, alpha=0.1)
-        network.compile(
-            keras.optimizers.Adam(schedule),
-            loss(alpha=alpha),
-            # TensorFlow 2.15, with Keras 2, has no XLA kernel for the gradient of UpSampling2D.
-            jit_compile="auto" if hasattr(keras, "ops") else False,
-        )
+        training.compile_for(network, loss(alpha=alpha), learning_rate, trial_steps)
         counted = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
         network.fit(
             dataset.repeat(),

@@ -36,6 +36,7 @@ from keras_temporal_reg import (
     progress,
     saved,
     tasks,
+    training,
 )
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.transforms import RandomAffine
@@ -302,13 +303,7 @@ def finetune(
             keras.utils.set_random_seed(seed)  # as if this alpha had been given
         strength = float(alpha) if choice is None else choice.alpha
         network = RegularizedModel(base, motion, make_input=make_input, pair_fraction=pair_fraction)
-        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps, alpha=0.1)
-        network.compile(
-            keras.optimizers.Adam(schedule),
-            loss(alpha=strength),
-            # TensorFlow 2.15, with Keras 2, has no XLA kernel for the gradient of UpSampling2D.
-            jit_compile="auto" if saved.KERAS_3 else False,
-        )
+        training.compile_for(network, loss(alpha=strength), learning_rate, steps)
         with progress.bars(show_progress) as start:
             advance = start("fine-tuning", steps)
             state = _train(network, batches, validated, settings, stored, folder, advance, logs)

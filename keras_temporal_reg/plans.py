@@ -33,7 +33,7 @@ PLAIN, AUGMENTED = "reconstruction", "augmentation"
 INVARIANCE, JACOBIAN = "transform-invariance", "sparse-jacobian"
 NORMALIZED, PLUS = "-normalized", "-plus"
 # What goes past the paper: L_vis on both frames, a term for the contrast, twice the motion.
-_KEEPING = {"augment": True, "contrast": 0.1}
+_KEEPING: dict[str, Any] = {"augment": True, "contrast": 0.1}
 METHODS = {
     PLAIN: Method(),
     AUGMENTED: Method(augmented=True),

@@ -18,7 +18,17 @@ from test_saved import KERAS_3, NAMES, OWN_FORMS, ROOT, network
 
 import keras_temporal_reg as ktr
 import keras_temporal_reg.finetuning as module
-from keras_temporal_reg import choosing, crops, files, losses, pictures, saved, scenes, tasks
+from keras_temporal_reg import (
+    choosing,
+    crops,
+    files,
+    losses,
+    pictures,
+    saved,
+    scenes,
+    tasks,
+    training,
+)
 from keras_temporal_reg.finetuning import finetune
 
 KERAS_2 = ROOT / ".venv-addons/bin/python"
@@ -208,8 +218,7 @@ def test_with_alpha_0_it_is_training_by_keras_alone(photos, tmp_path):
     batches = crops.random_crops(
         pairs[1:], lambda pair: crops.sample(pair, task), shape, task.make_input, 2, 0
     )
-    schedule = keras.optimizers.schedules.CosineDecay(1e-2, 4, alpha=0.1)
-    base.compile(keras.optimizers.Adam(schedule), "mse", jit_compile=False)
+    training.compile_for(base, "mse", 1e-2, 4)
     base.fit(batches(0, 4), shuffle=False, verbose=0)
     assert same(base.get_weights(), weights(tmp_path / "t.keras"), atol=1e-5)
     assert not same(base.get_weights(), weights(tmp_path / "network.keras"), atol=1e-3)

@@ -34,7 +34,7 @@ LAYERS = (
     {"pairing"},
     {"losses", "metrics"},
     {"model", "data", "callbacks"},
-    {"files", "progress", "tasks", "camera", "plans"},
+    {"files", "progress", "tasks", "camera", "plans", "training"},
     {"jsonable", "claims"},
     {"pictures"},
     {"video", "crops", "flow", "inference", "saved", "scenes", "report", "figures"},

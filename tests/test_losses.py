@@ -176,6 +176,43 @@ def test_normalized_loss_is_the_formula(loss_class):
     np.testing.assert_allclose(loss(y_true, y_pred), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("loss_class", BOTH)
+@pytest.mark.parametrize("fraction", [0.5, 1.0])
+def test_augment_takes_the_reconstruction_loss_of_both_frames(loss_class, fraction):
+    y_true, y_pred, _ = paired_batch(5, fraction)
+    vis, reg = expected_parts(loss_class, y_true, y_pred, batch=5)
+    counterparts = [2 * i + 1 for i in range(len(y_true) - 5)]
+    y = np.asarray(y_true)[..., :-1]
+    moved = np.mean([np.mean(square(y[r], y_pred[r])) for r in counterparts])
+    expected = 0.2 * (vis + moved) / 2 + 0.8 * reg
+    loss = loss_class(alpha=0.8, augment=True)
+    np.testing.assert_allclose(loss(y_true, y_pred), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss_class", BOTH)
+def test_contrast_adds_the_difference_of_standard_deviations(loss_class):
+    y_true, y_pred, _ = paired_batch()
+    y = np.asarray(y_true, np.float64)[..., :-1]
+    deviations = [np.std(images, axis=(1, 2)) for images in (y, np.float64(y_pred))]
+    lost = np.mean((deviations[0] - deviations[1]) ** 2)
+    _, reg = expected_parts(loss_class, y_true, y_pred)
+    got = regularizer(loss_class, y_true, y_pred, contrast=3.0)
+    np.testing.assert_allclose(got, reg + 3.0 * lost, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss_class", BOTH)
+def test_contrast_does_not_let_the_output_fade(loss_class):
+    y_true, _, _ = paired_batch()
+    y = y_true[..., :-1]
+    faded = 0.5 * y + 0.5 * tf.reduce_mean(y, axis=(1, 2), keepdims=True)
+    with tf.GradientTape() as tape:
+        tape.watch(faded)
+        value = loss_class(alpha=0.99, contrast=1e3)(y_true, faded)
+    step = faded - 1e-3 * tape.gradient(value, faded)
+    before, after = (np.std(images, axis=(1, 2)) for images in (faded, step))
+    assert np.all(after > before)
+
+
 def test_lower_contrast_lowers_the_regularizer_unless_normalized():
     y_true, y_pred, _ = paired_batch()
     faded = 0.5 * y_pred + 0.5 * y_pred.mean(axis=(0, 1, 2))
@@ -197,13 +234,13 @@ def test_a_border_that_leaves_nothing_leaves_no_regularizer(loss_class, normaliz
 
 
 @pytest.mark.parametrize("loss_class", BOTH)
-@pytest.mark.parametrize("normalize", [False, True])
-def test_constant_outputs_give_finite_values_and_gradients(loss_class, normalize):
+@pytest.mark.parametrize("options", [{}, {"normalize": True}, {"contrast": 1.0}])
+def test_constant_outputs_give_finite_values_and_gradients(loss_class, options):
     y_true, _, _ = paired_batch()
     y_pred = tf.fill((6, HEIGHT, WIDTH, CHANNELS), 0.5)
     with tf.GradientTape() as tape:
         tape.watch(y_pred)
-        value = loss_class(normalize=normalize)(y_true, y_pred)
+        value = loss_class(**options)(y_true, y_pred)
     assert np.isfinite(value)
     assert np.all(np.isfinite(tape.gradient(value, y_pred)))
 
@@ -376,7 +413,7 @@ def test_a_pointwise_network_has_no_regularizer_for_whole_pixels(dx, dy):
 @pytest.mark.parametrize("loss_class", BOTH)
 def test_the_order_of_samples_makes_no_difference(loss_class):
     y_true, y_pred, _ = paired_batch(4)
-    loss = loss_class(alpha=0.7, border=1, normalize=True)
+    loss = loss_class(alpha=0.7, border=1, normalize=True, augment=True, contrast=1.0)
     order = np.array([4, 5, 0, 1, 6, 7, 2, 3])
     of_all = loss.call(y_true, y_pred).numpy()
     permuted = loss.call(y_true.numpy()[order], y_pred[order])
@@ -386,7 +423,11 @@ def test_the_order_of_samples_makes_no_difference(loss_class):
 
 def test_graph_and_xla_give_what_eager_gives():
     y_true, y_pred, weights = paired_batch(3, 0.5, random_images(3, 3, 1))
-    both = [TransformInvarianceLoss(0.8, border=1, normalize=True), SparseJacobianLoss(0.8)]
+    both = [
+        TransformInvarianceLoss(0.8, border=1, normalize=True),
+        SparseJacobianLoss(0.8),
+        SparseJacobianLoss(0.8, augment=True, contrast=0.5),
+    ]
 
     def values(y_true, y_pred, weights):
         with tf.GradientTape() as tape:
@@ -490,7 +531,8 @@ def cubic(y_true, y_pred):
 @pytest.mark.parametrize("loss_class", BOTH)
 @pytest.mark.parametrize("distance", ["mae", "ssim", keras.losses.LogCosh(), cubic])
 def test_config_round_trips(loss_class, distance):
-    loss = loss_class(0.7, distance, distance, normalize=True, border=2, name="steady")
+    options = dict(normalize=True, border=2, augment=True, contrast=0.5)
+    loss = loss_class(0.7, distance, distance, name="steady", **options)
     y_true, y_pred, _ = paired_batch()
     stored = keras.utils.serialize_keras_object(loss)
     for again in (
@@ -511,6 +553,8 @@ def test_defaults_are_those_documented():
         "distance": "mse",
         "normalize": False,
         "border": 0,
+        "augment": False,
+        "contrast": 0.0,
     }
     assert {name: config[name] for name in documented} == documented
 
@@ -539,6 +583,8 @@ def test_is_regularized_knows_the_two():
         ({"alpha": "0.5"}, "alpha must be a number in"),
         ({"border": -1}, "border must be a whole number"),
         ({"border": 0.5}, "border must be a whole number"),
+        ({"contrast": -1.0}, "contrast must be a number of at least 0"),
+        ({"contrast": float("nan")}, "contrast must be a number of at least 0"),
         ({"reconstruction": "mean_sqared"}, "reconstruction must be the name of a Keras loss"),
         ({"distance": "lpips"}, "distance must be the name of a Keras loss"),
         ({"distance": 3}, "distance must be the name of a Keras loss"),
