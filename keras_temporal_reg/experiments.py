@@ -41,7 +41,7 @@ from keras_temporal_reg import (
     training,
     video,
 )
-from keras_temporal_reg.claims import MEASURES, Row, claims
+from keras_temporal_reg.claims import MEASURES, Row, claims, goals
 from keras_temporal_reg.plans import (
     CONVERGED,
     EXPERIMENTS,
@@ -180,9 +180,14 @@ def reproduce(
                     jsonable.write(output / "rows.json", stored)
                     progress.finished(rows[run])
     found = tuple(rows[run] for run in runs)
-    judged = tuple(claims(experiment, found))
     result = findings.Reproduction(
-        experiment, found, judged, output, len(missing), round(time.monotonic() - started, 1)
+        experiment,
+        found,
+        tuple(claims(experiment, found)),
+        tuple(goals(experiment, found)),
+        output,
+        len(missing),
+        round(time.monotonic() - started, 1),
     )
     findings.write(result, plan)
     return result
@@ -230,12 +235,22 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
 def _problem(experiment: str, plan: Plan, folder: Path | None) -> Problem:
     if experiment == "hdr":
         return _hdr(plan, folder)
-    return _colorization(plan, folder, photographs=experiment != "small-data")
+    if experiment == "super-resolution":
+        task = tasks.super_resolution
+        network = functools.partial(networks.super_resolution_net, task.scale)
+        return _of_clips(task, network, plan, folder)
+    photographs = experiment != "small-data"
+    return _of_clips(tasks.colorization, networks.colorization_unet, plan, folder, photographs)
 
 
-def _colorization(plan: Plan, folder: Path | None, photographs: bool) -> Problem:
+def _of_clips(
+    task: tasks.Task,
+    network: Callable[[int], keras.Model],
+    plan: Plan,
+    folder: Path | None,
+    photographs: bool = True,
+) -> Problem:
     """Stills of the first halves of clips to learn from; later frames to be measured on."""
-    task = tasks.colorization
     if folder is None:
         paths = demo.shipped_clips()
         photos = demo.shipped_photos() if photographs else []
@@ -270,9 +285,13 @@ def _colorization(plan: Plan, folder: Path | None, photographs: bool) -> Problem
             # At least two frames apart from each other, and from those that are measured.
             places = np.linspace(0, last, min(size, len(first_half) // 2)).astype(int)
             chosen += [first_half[place] for place in places]
-        return [task.sample(picture / np.float32(255.0)) for picture in chosen]
+        samples = [task.sample(picture / np.float32(255.0)) for picture in chosen]
+        if task.make_input is None:
+            return samples
+        # x is made of crops of y, so that motion comes before degradation.
+        return [(y[..., :0], y) for _, y in samples]
 
-    return Problem(task, networks.colorization_unet, stills, clips, filmed)
+    return Problem(task, network, stills, clips, filmed, task.make_input)
 
 
 def _photograph(path: Path) -> np.ndarray:
@@ -344,7 +363,7 @@ def _batches(
     problem: Problem, learned: Sequence[Any], method: Method, seed: int
 ) -> tf.data.Dataset:
     """Batches ``(x, y)`` or ``(x, y, sample_weight)``, paired where the method pairs."""
-    motion = RandomAffine(seed=seed).scaled(method.magnitude)
+    motion = RandomAffine(seed=seed)
     dataset = demo.batches(learned, seed)
     if method.augmented:
         dataset = tf.data.Dataset.zip((dataset, data.seed_pairs(seed))).map(

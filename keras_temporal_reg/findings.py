@@ -32,6 +32,7 @@ class Reproduction:
         experiment: its name.
         rows: one for each run, as in ``rows.json``.
         claims: those of the poster that it tests.
+        goals: what was to be reached past the paper.
         output: the folder with the page, the plots and the numbers.
         trained: how many runs were made; the others had been made before.
         seconds: that it took.
@@ -40,6 +41,7 @@ class Reproduction:
     experiment: str
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...]
+    goals: tuple[Claim, ...]
     output: Path
     trained: int
     seconds: float
@@ -48,7 +50,7 @@ class Reproduction:
 def show(result: Reproduction) -> None:
     """Print the table and the claims."""
     print(_table(result.rows))
-    for claim in result.claims:
+    for claim in (*result.claims, *result.goals):
         print(f"\n{claim.verdict.upper()}: {claim.claim}\n  {claim.measured}")
     print(
         f"\n{result.trained} of {len(result.rows)} runs made in {result.seconds:.0f} s. "
@@ -83,6 +85,7 @@ def write(result: Reproduction, plan: Plan) -> None:
             for (method, alpha, size), group in groups.items()
         ],
         "claims": result.claims,
+        "goals": result.goals,
         "run_seconds": round(sum(row["seconds"] for row in result.rows), 1),
         "versions": saved.versions(),
     }
@@ -110,14 +113,15 @@ def _page(result: Reproduction, summary: Mapping[str, Any], plots: Sequence[str]
         *([_HDR_NOTE] if result.experiment == "hdr" else []),
         _table(result.rows),
         *(f"![{plot.split('.')[0]}]({plot})" for plot in plots),
-        "## The poster's claims",
     ]
-    for claim in result.claims:
-        parts += [
-            f"### {claim.claim}",
-            f"**{claim.verdict.capitalize()}.** Measured: {claim.measured}.",
-            f"Rule: {claim.rule}",
-        ]
+    for title, judged in (("The poster's claims", result.claims), ("Past the paper", result.goals)):
+        parts += [f"## {title}"] if judged else []
+        for claim in judged:
+            parts += [
+                f"### {claim.claim}",
+                f"**{claim.verdict.capitalize()}.** Measured: {claim.measured}.",
+                f"Rule: {claim.rule}",
+            ]
     return "\n\n".join(parts) + "\n"
 
 

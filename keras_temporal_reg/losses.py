@@ -73,7 +73,6 @@ class _RegularizedLoss(keras.losses.Loss):
         normalize: bool = False,
         border: int = 0,
         name: str | None = None,
-        augment: bool = False,
         contrast: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -81,7 +80,6 @@ class _RegularizedLoss(keras.losses.Loss):
         self.alpha = checks.fraction("alpha", alpha, "[", ")")
         self.border = checks.whole_number("border", border, 0)
         self.normalize = bool(normalize)
-        self.augment = bool(augment)
         self.contrast = checks.not_negative("contrast", contrast)
         self.reconstruction = reconstruction
         self.distance = distance
@@ -144,8 +142,7 @@ class _RegularizedLoss(keras.losses.Loss):
         # Rather no loss than a wrong one: a counterpart that does not follow its sample.
         torn = tf.reduce_any(rows.is_counterpart[first] > 0.5)
         weight += tf.where(torn, float("nan"), tf.zeros((), y_pred.dtype))
-        # The weights of each of the two roles have the mean 1.
-        of_vis = (1.0 - self.alpha) * weight * (0.5 if self.augment else 1.0 - role)
+        of_vis = (1.0 - self.alpha) * weight * (1.0 - role)
         of_reg = self.alpha * weight * role
         return (
             of_vis[:, tf.newaxis, tf.newaxis] * reconstruction
@@ -177,8 +174,8 @@ class _RegularizedLoss(keras.losses.Loss):
             # Scaled by the energy of the ground truth, so that alpha keeps its meaning.
             values *= tf.math.divide_no_nan(true_energy, energy + 1e-3 * true_energy)
         if self.contrast:
-            lost = _contrast_error(y, output) + _contrast_error(moved_y, moved_output)
-            values += 0.5 * self.contrast * lost
+            frames = tf.concat([y, moved_y], axis=0), tf.concat([output, moved_output], axis=0)
+            values += self.contrast * _contrast_error(*frames)
         return values
 
     def _energy(self, images: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
@@ -203,7 +200,6 @@ class _RegularizedLoss(keras.losses.Loss):
             distance=_serialized(self.distance),
             normalize=self.normalize,
             border=self.border,
-            augment=self.augment,
             contrast=self.contrast,
         )
         return config
@@ -241,11 +237,10 @@ class TransformInvarianceLoss(_RegularizedLoss):
             the contrast of the output no longer lowers it.
         border: pixels along the edge that do not count in `L_reg` either.
         name: a name for the loss.
-        augment: take `L_vis` on T(x) too, the mean of both: T then serves as augmentation as
-            well. On, alpha = 0 is training on both frames without a regularizer.
-        contrast: at least 0: adds to `L_reg` so many times the squared difference between the
-            standard deviations over the pixels of output and target, mean over channels and
-            both frames. Keeps the contrast that strong regularization takes; 0.1 is a start.
+        contrast: at least 0: adds to `L_reg` so many times the squared difference in contrast
+            between outputs and targets: the standard deviation over the pixels of a frame, mean
+            over the frames of the batch; mean of channels. Keeps the contrast that strong
+            regularization takes, at less cost than `normalize`; 0.1 is a start. Not in the paper.
         **kwargs: `reduction`, and on Keras 3 `dtype`, as for any Keras loss.
 
     Raises:
@@ -278,7 +273,6 @@ class SparseJacobianLoss(_RegularizedLoss):
         normalize: divide `L_reg` by its energy, likewise.
         border: pixels along the edge that do not count in `L_reg`.
         name: a name for the loss.
-        augment: take `L_vis` on T(x) too, likewise.
         contrast: weight of the difference in contrast, likewise.
         **kwargs: `reduction`, and on Keras 3 `dtype`, as for any Keras loss.
 
@@ -308,13 +302,18 @@ class SparseJacobianLoss(_RegularizedLoss):
 
 
 def _contrast_error(y: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-    """Squared difference of the spatial standard deviations, mean over channels: (B, 1, 1)."""
+    """Squared difference in contrast of two batches of images, a scalar.
 
-    def deviation(images: tf.Tensor) -> tf.Tensor:
+    Of the whole batch, not image by image: that would have the output vary where nobody can tell
+    what the target is, at a cost of PSNR.
+    """
+
+    def contrast(images: tf.Tensor) -> tf.Tensor:
         # The root of 0 has no finite gradient.
-        return tf.sqrt(tf.math.reduce_variance(images, axis=(1, 2), keepdims=True) + 1e-8)
+        deviations = tf.sqrt(tf.math.reduce_variance(images, axis=(1, 2)) + 1e-8)
+        return tf.reduce_mean(deviations, axis=0)
 
-    return tf.reduce_mean(tf.square(deviation(output) - deviation(y)), axis=-1)
+    return tf.reduce_mean(tf.square(contrast(output) - contrast(y)))
 
 
 def _if_paired(

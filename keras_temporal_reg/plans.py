@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from keras_temporal_reg import losses
 
-EXPERIMENTS = ("colorization", "small-data", "hdr", "finetune")
+EXPERIMENTS = ("colorization", "small-data", "hdr", "finetune", "super-resolution")
 CONVERGED = 0.1  # dB of validation PSNR: a round that gains less is the last
 
 
@@ -20,20 +20,16 @@ class Method(NamedTuple):
         loss: makes the loss of an alpha; None: L_vis alone.
         augmented: x and y are moved by T, without a counterpart.
         noise: counterparts differ by noise in place of T.
-        magnitude: of T, times that of the paper.
     """
 
     loss: Callable[[float], Any] | None = None
     augmented: bool = False
     noise: bool = False
-    magnitude: float = 1.0
 
 
 PLAIN, AUGMENTED = "reconstruction", "augmentation"
 INVARIANCE, JACOBIAN = "transform-invariance", "sparse-jacobian"
-NORMALIZED, PLUS = "-normalized", "-plus"
-# What goes past the paper: L_vis on both frames, a term for the contrast, twice the motion.
-_KEEPING: dict[str, Any] = {"augment": True, "contrast": 0.1}
+NORMALIZED, CONTRAST = "-normalized", "-contrast"
 METHODS = {
     PLAIN: Method(),
     AUGMENTED: Method(augmented=True),
@@ -44,14 +40,16 @@ METHODS = {
         functools.partial(losses.TransformInvarianceLoss, normalize=True)
     ),
     JACOBIAN + NORMALIZED: Method(functools.partial(losses.SparseJacobianLoss, normalize=True)),
-    INVARIANCE + PLUS: Method(
-        functools.partial(losses.TransformInvarianceLoss, **_KEEPING), magnitude=2.0
-    ),
-    JACOBIAN + PLUS: Method(
-        functools.partial(losses.SparseJacobianLoss, **_KEEPING), magnitude=2.0
-    ),
+    INVARIANCE + CONTRAST: Method(functools.partial(losses.TransformInvarianceLoss, contrast=0.1)),
+    JACOBIAN + CONTRAST: Method(functools.partial(losses.SparseJacobianLoss, contrast=0.1)),
 }
 REGULARIZERS = (INVARIANCE, JACOBIAN, INVARIANCE + NORMALIZED, JACOBIAN + NORMALIZED)
+BEYOND = (
+    INVARIANCE + NORMALIZED,
+    JACOBIAN + NORMALIZED,
+    INVARIANCE + CONTRAST,
+    JACOBIAN + CONTRAST,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,39 +72,55 @@ class Plan:
     methods: tuple[str, ...] = tuple(METHODS)
     alphas: tuple[float, ...] = (0.5, 0.8, 0.9, 0.97)
     sizes: tuple[int, ...] = (16,)
-    base_steps: int = 1500
+    base_steps: int = 6000
     rounds: int = 1
-    steps: int = 500
+    steps: int = 300
     rate: float = 1e-3
     channels: int = 16
     frames: int = 50
 
 
 _POSTER = (PLAIN, AUGMENTED, INVARIANCE, JACOBIAN)
-_WITH_PLUS = (*_POSTER, INVARIANCE + PLUS, JACOBIAN + PLUS)
+_AND_CONTRAST = (*_POSTER, JACOBIAN + CONTRAST)
 FULL = {
-    "colorization": Plan(steps=400),
-    "small-data": Plan(sizes=(2, 4, 8, 16, 32), alphas=(0.9,), base_steps=0, rate=2e-3),
+    "colorization": Plan(),
+    "small-data": Plan(
+        methods=_AND_CONTRAST,
+        sizes=(2, 4, 8, 16, 32),
+        alphas=(0.8,),
+        base_steps=0,
+        steps=1500,
+        rate=2e-3,
+        channels=8,
+    ),
     "hdr": Plan(
-        methods=_WITH_PLUS, sizes=(24,), base_steps=1200, steps=300, channels=12, frames=40
+        methods=_AND_CONTRAST, sizes=(24,), base_steps=1200, steps=300, channels=12, frames=40
     ),
     "finetune": Plan(
-        methods=(PLAIN, INVARIANCE, JACOBIAN, JACOBIAN + PLUS), rounds=6, steps=400, rate=3e-4
+        methods=(PLAIN, INVARIANCE, JACOBIAN, JACOBIAN + CONTRAST),
+        alphas=(0.5, 0.8, 0.9),
+        base_steps=3000,
+        rounds=3,
+        rate=3e-4,
+    ),
+    "super-resolution": Plan(
+        methods=_AND_CONTRAST, alphas=(0.5, 0.9), base_steps=1500, rate=5e-4, frames=40
     ),
 }
 QUICK = {
-    "colorization": Plan(alphas=(0.8, 0.97), base_steps=1000, steps=300, frames=25),
+    "colorization": Plan(alphas=(0.8, 0.97), base_steps=3000, steps=200, frames=25),
     "small-data": Plan(
         methods=_POSTER,
         sizes=(2, 8, 32),
-        alphas=(0.9,),
+        alphas=(0.8,),
         base_steps=0,
-        steps=500,
+        steps=1000,
         rate=2e-3,
+        channels=8,
         frames=25,
     ),
     "hdr": Plan(
-        methods=_WITH_PLUS,
+        methods=_AND_CONTRAST,
         alphas=(0.8, 0.9),
         sizes=(16,),
         base_steps=800,
@@ -115,6 +129,20 @@ QUICK = {
         frames=24,
     ),
     "finetune": Plan(
-        methods=_POSTER, alphas=(0.5, 0.8, 0.97), base_steps=1000, rounds=4, steps=300, rate=3e-4
+        methods=_POSTER,
+        alphas=(0.5, 0.8, 0.9),
+        base_steps=2000,
+        rounds=3,
+        steps=200,
+        rate=3e-4,
+        frames=25,
+    ),
+    "super-resolution": Plan(
+        methods=_AND_CONTRAST,
+        alphas=(0.5, 0.9),
+        base_steps=1000,
+        steps=200,
+        rate=5e-4,
+        frames=24,
     ),
 }

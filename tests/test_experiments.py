@@ -77,6 +77,12 @@ def small(monkeypatch):
 
     monkeypatch.setattr(experiments.networks, "hdr_unet", lambda channels: network(3, 3))
     monkeypatch.setattr(experiments.networks, "colorization_unet", lambda channels: network(1, 2))
+    super_resolution_net = experiments.networks.super_resolution_net
+    monkeypatch.setattr(
+        experiments.networks,
+        "super_resolution_net",
+        lambda scale, channels: super_resolution_net(scale, channels, depth=1),
+    )
     monkeypatch.setattr(experiments, "FILMED", 3)
 
 
@@ -149,8 +155,9 @@ def test_rows_page_summary_and_plot_agree(tmp_path, trained, small, capsys):
     assert [group["method"] for group in summary["groups"]] == list(TINY.methods)
     assert summary["groups"][0]["mean"]["psnr"] == pytest.approx(rows[0]["psnr"])
     assert [claim["verdict"] for claim in summary["claims"]] == [c.verdict for c in result.claims]
+    assert [goal["verdict"] for goal in summary["goals"]] == [g.verdict for g in result.goals]
     page = (tmp_path / "results.md").read_text()
-    for claim in result.claims:
+    for claim in (*result.claims, *result.goals):
         assert claim.claim in page and claim.measured in page
     assert f"{rows[0]['temporal_error']:.3f}" in page and "One seed" in page
     assert (tmp_path / "pareto.png").stat().st_size > 5000
@@ -178,7 +185,9 @@ def _clip_file(folder):
     pictures.write(folder / "photo.png", picture)
 
 
-@pytest.mark.parametrize("experiment", ["colorization", "finetune", "small-data"])
+@pytest.mark.parametrize(
+    "experiment", ["colorization", "finetune", "small-data", "super-resolution"]
+)
 def test_own_clips_and_photographs(tmp_path, experiment, trained, small):
     _clip_file(tmp_path)
     plan = Plan(
@@ -191,7 +200,7 @@ def test_own_clips_and_photographs(tmp_path, experiment, trained, small):
         }
     )
     result = _run(tmp_path / "out", experiment, plan, data=tmp_path, seeds=(0,))
-    bases = {"colorization": [1], "finetune": [1, 1], "small-data": []}[experiment]
+    bases = {"finetune": [1, 1], "small-data": []}.get(experiment, [1])
     methods = len(plan.methods) * len(plan.sizes)
     assert trained in (bases + [2] * methods, bases[:1] + [2] * methods)
     assert all(row["warping_error"] > 0 for row in result.rows)
@@ -204,7 +213,8 @@ def test_own_clips_and_photographs(tmp_path, experiment, trained, small):
 def test_photographs_are_learned_from_but_not_where_data_are_to_be_small(tmp_path):
     _clip_file(tmp_path)
     for photographs, count in ((True, 3), (False, 2)):
-        problem = experiments._colorization(TINY, tmp_path, photographs)
+        name = "colorization" if photographs else "small-data"
+        problem = experiments._problem(name, TINY, tmp_path)
         assert len(problem.learned(2)) == count
     x, _ = problem.clips[0][:2]
     assert len(x) == TINY.frames and problem.clips[0].motion is None
@@ -393,6 +403,47 @@ def test_what_was_not_run_is_not_tested():
     assert verdicts("colorization", rows) == ["not tested"] * 4
     assert verdicts("small-data", rows) == ["not tested"]
     assert verdicts("finetune", []) == ["not tested"] * 2
+
+
+def beyond(changes, seeds=(0, 1, 2)):
+    rows = []
+    for seed in seeds:
+        rows += [row(PLAIN, seed=seed), row(AUGMENTED, seed=seed)]
+        rows.append(row(JACOBIAN + plans.CONTRAST, 0.9, seed, **changes))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"temporal_error": 0.79, "relative_smoothness": 1.3, "psnr": 30.1}, "holds"),
+        ({"temporal_error": 0.81, "relative_smoothness": 1.3, "psnr": 30.1}, "does not hold"),
+        ({"temporal_error": 0.79, "relative_smoothness": 1.1, "psnr": 30.1}, "does not hold"),
+        ({"temporal_error": 0.79, "relative_smoothness": 1.3, "psnr": 29.9}, "does not hold"),
+    ],
+)
+def test_the_goal_past_the_paper(changes, verdict):
+    assert [g.verdict for g in claims.goals("hdr", beyond(changes))] == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"temporal_error": 0.99, "psnr": 29.95}, "holds"),
+        ({"temporal_error": 0.99, "psnr": 29.85}, "does not hold"),
+        ({"temporal_error": 1.0, "psnr": 30.0}, "does not hold"),
+    ],
+)
+def test_the_goal_of_super_resolution(changes, verdict):
+    assert [g.verdict for g in claims.goals("super-resolution", beyond(changes))] == [verdict]
+
+
+def test_goals_of_one_seed_or_of_nothing():
+    good = {"temporal_error": 0.7, "relative_smoothness": 1.3}
+    (goal,) = claims.goals("colorization", beyond(good, seeds=(0,)))
+    assert goal.verdict == "one seed, which points that way"
+    assert [g.verdict for g in claims.goals("colorization", [row(PLAIN)])] == ["not tested"]
+    assert claims.goals("small-data", beyond(good)) == []
 
 
 def test_every_experiment_has_a_quick_and_a_full_plan():
