@@ -243,6 +243,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0 if result.is_complete else 1
 
 
+def _add_contrast(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--contrast",
+        type=_checked(checks.not_negative, float),
+        default=0.0,
+        help="weight of a term that keeps the contrast that the regularizer takes, such as 0.1",
+    )
+
+
 def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser = _command(
         commands,
@@ -286,6 +295,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
         "stabilised on validation pictures or --clip, for at most three times the cost of the "
         "fine-tuning alone; what was tried is drawn beside OUT (needs the extra demo)",
     )
+    _add_contrast(parser)
     parser.add_argument(
         "--clip",
         type=Path,
@@ -346,6 +356,7 @@ def _finetune(options: argparse.Namespace) -> int:
         task=options.task,
         method=options.method,
         alpha=options.alpha,
+        contrast=options.contrast,
         clip=options.clip,
         reference=options.reference,
         steps=options.steps,
@@ -475,6 +486,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--alpha", type=_alpha, default=finetuning.DEFAULT_ALPHA, help="its strength, in [0, 1)"
     )
+    _add_contrast(parser)
     parser.add_argument(
         "--steps",
         type=_positive,
@@ -491,6 +503,7 @@ def _demo(options: argparse.Namespace) -> int:
         clips=options.clip,
         method=options.method,
         alpha=options.alpha,
+        contrast=options.contrast,
         steps=options.steps,
         seed=options.seed,
         command=options.command,

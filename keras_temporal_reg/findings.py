@@ -58,8 +58,11 @@ def show(result: Reproduction) -> None:
     )
 
 
-def write(result: Reproduction, plan: Plan) -> None:
-    """Write ``summary.json``, the plots and ``results.md`` into the folder of `result`."""
+def write(result: Reproduction, plan: Plan, versions: Mapping[str, str] | None = None) -> None:
+    """Write ``summary.json``, the plots and ``results.md`` into the folder of `result`.
+
+    `versions` are those of the software that made the rows; None: of this.
+    """
     groups = grouped(result.rows)
     plots = ["pareto.png"] if len(plan.sizes) == 1 else ["data-size.png"]
     if len(plan.sizes) == 1:
@@ -87,7 +90,7 @@ def write(result: Reproduction, plan: Plan) -> None:
         "claims": result.claims,
         "goals": result.goals,
         "run_seconds": round(sum(row["seconds"] for row in result.rows), 1),
-        "versions": saved.versions(),
+        "versions": saved.versions() if versions is None else versions,
     }
     jsonable.write(result.output / "summary.json", summary)
     with files.replacing(result.output / "results.md") as temporary:

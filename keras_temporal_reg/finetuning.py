@@ -111,6 +111,7 @@ def finetune(
     learning_rate: float = 1e-4,
     transform: RandomAffine | None = None,
     normalize: bool = False,
+    contrast: float = 0.0,
     pair_fraction: float = 1.0,
     reconstruction: Any = "mse",
     validation: float = 0.1,
@@ -158,6 +159,7 @@ def finetune(
         learning_rate: of Adam, at the start; it falls to a tenth.
         transform: draws T. None: `RandomAffine()`. Where it has no seed it gets `seed`.
         normalize: as in the losses.
+        contrast: likewise.
         pair_fraction: share of each batch that gets a counterpart, in (0, 1].
         reconstruction: as in the losses.
         validation: share of the pictures that are not trained on, in [0, 1), at least one;
@@ -191,7 +193,9 @@ def finetune(
     """
     checks.one_of("method", method, sorted(METHODS))
     alpha = alpha_or_auto("alpha", alpha)
-    loss = functools.partial(METHODS[method], reconstruction=reconstruction, normalize=normalize)
+    loss = functools.partial(
+        METHODS[method], reconstruction=reconstruction, normalize=normalize, contrast=contrast
+    )
     loss(alpha=DEFAULT_ALPHA)  # refuses what does not fit before anything is read
     checks.whole_number("steps", steps, choosing.TRIAL_SHARE if alpha == AUTO else 1)
     checks.whole_number("batch_size", batch_size, 1)
@@ -259,6 +263,7 @@ def finetune(
             "learning_rate": float(learning_rate),
             "transform": motion.get_config(),
             "normalize": bool(normalize),
+            "contrast": float(contrast),
             "pair_fraction": float(pair_fraction),
             "reconstruction": reconstruction
             if isinstance(reconstruction, str)

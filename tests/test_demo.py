@@ -64,7 +64,8 @@ def test_a_clip_too_short_to_divide_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"), [("method", "magic"), ("alpha", 1.0), ("steps", 0), ("seed", -1)]
+    ("argument", "value"),
+    [("method", "magic"), ("alpha", 1.0), ("contrast", -1.0), ("steps", 0), ("seed", -1)],
 )
 def test_wrong_arguments_are_refused_before_anything_is_written(tmp_path, argument, value):
     with pytest.raises(ValueError, match=f"{argument} must be"):
@@ -75,7 +76,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(tmp_path, argume
 @pytest.mark.slow
 def test_a_short_run_writes_all_that_it_promises(tmp_path, capsys):
     clip = demo.shipped_clips()[2]
-    summary = demo.run(tmp_path, clips=[clip], steps=6, seed=3)
+    summary = demo.run(tmp_path, clips=[clip], steps=24, contrast=0.1, seed=3)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "comparison.mp4",
         "evaluation.json",

@@ -264,6 +264,7 @@ def test_other_settings_train_too(method, plain, photos, tmp_path):
         alpha=0.5,
         transform=ktr.RandomAffine(translation=1.0),
         normalize=True,
+        contrast=0.1,
         pair_fraction=0.5,
         reconstruction="mae",
         validation=0.4,
@@ -718,6 +719,7 @@ def test_what_auto_chooses_with(colorizer, tinted, tmp_path, choosers):
         **CHOOSING,
         method="transform-invariance",
         normalize=True,
+        contrast=0.2,
         reconstruction="mae",
         transform=transform,
         pair_fraction=0.5,
@@ -728,7 +730,7 @@ def test_what_auto_chooses_with(colorizer, tinted, tmp_path, choosers):
     loss = options["loss"](alpha=0.25)
     assert isinstance(loss, losses.TransformInvarianceLoss)
     expected = losses.TransformInvarianceLoss(
-        0.25, reconstruction="mae", normalize=True, name=loss.name
+        0.25, reconstruction="mae", normalize=True, contrast=0.2, name=loss.name
     )
     assert loss.get_config() == expected.get_config()
     assert options["transform"] is transform
