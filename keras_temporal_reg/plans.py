@@ -85,7 +85,7 @@ _AND_CONTRAST = (*_POSTER, JACOBIAN + CONTRAST)
 FULL = {
     "colorization": Plan(),
     "small-data": Plan(
-        methods=_AND_CONTRAST,
+        methods=_POSTER,
         sizes=(2, 4, 8, 16, 32),
         alphas=(0.8,),
         base_steps=0,
