@@ -247,8 +247,9 @@ def _add_contrast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--contrast",
         type=_checked(checks.not_negative, float),
-        default=0.0,
-        help="weight of a term that keeps the contrast that the regularizer takes, such as 0.1",
+        default=finetuning.DEFAULT_CONTRAST,
+        help="weight of a term that keeps the contrast, which the regularizer alone takes; 0 for "
+        "the losses of the paper",
     )
 
 

@@ -35,7 +35,7 @@ from keras_temporal_reg import (
     video,
 )
 from keras_temporal_reg.data import seed_pairs
-from keras_temporal_reg.finetuning import DEFAULT_ALPHA, DEFAULT_METHOD, METHODS
+from keras_temporal_reg.finetuning import DEFAULT_ALPHA, DEFAULT_CONTRAST, DEFAULT_METHOD, METHODS
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.tasks import Task, colorization
 from keras_temporal_reg.transforms import RandomAffine
@@ -76,7 +76,7 @@ def run(
     clips: Sequence[Path] | None = None,
     method: str = DEFAULT_METHOD,
     alpha: float = DEFAULT_ALPHA,
-    contrast: float = 0.0,
+    contrast: float = DEFAULT_CONTRAST,
     steps: int = DEFAULT_STEPS,
     seed: int = 0,
     command: str = "ktr demo",

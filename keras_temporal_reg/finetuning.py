@@ -47,6 +47,7 @@ METHODS = {
 }
 DEFAULT_METHOD = "sparse-jacobian"
 DEFAULT_ALPHA = 0.8
+DEFAULT_CONTRAST = 0.1  # what won in docs/results; the losses by themselves are the paper's
 AUTO = "auto"  # in place of an alpha: the strongest that counts as stabilised
 DEFAULT_STEPS = 1000
 DEFAULT_CROP = 64
@@ -111,7 +112,7 @@ def finetune(
     learning_rate: float = 1e-4,
     transform: RandomAffine | None = None,
     normalize: bool = False,
-    contrast: float = 0.0,
+    contrast: float = DEFAULT_CONTRAST,
     pair_fraction: float = 1.0,
     reconstruction: Any = "mse",
     validation: float = 0.1,
@@ -159,7 +160,7 @@ def finetune(
         learning_rate: of Adam, at the start; it falls to a tenth.
         transform: draws T. None: `RandomAffine()`. Where it has no seed it gets `seed`.
         normalize: as in the losses.
-        contrast: likewise.
+        contrast: likewise; 0 for the losses of the paper.
         pair_fraction: share of each batch that gets a counterpart, in (0, 1].
         reconstruction: as in the losses.
         validation: share of the pictures that are not trained on, in [0, 1), at least one;
