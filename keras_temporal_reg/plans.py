@@ -89,7 +89,7 @@ FULL = {
         sizes=(2, 4, 8, 16, 32),
         alphas=(0.8,),
         base_steps=0,
-        steps=1500,
+        steps=1200,
         rate=2e-3,
         channels=8,
     ),
@@ -98,9 +98,10 @@ FULL = {
     ),
     "finetune": Plan(
         methods=(PLAIN, INVARIANCE, JACOBIAN, JACOBIAN + CONTRAST),
-        alphas=(0.5, 0.8, 0.9),
+        alphas=(0.8, 0.9),
         base_steps=3000,
         rounds=3,
+        steps=600,
         rate=3e-4,
     ),
     "super-resolution": Plan(
