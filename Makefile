@@ -5,7 +5,7 @@ OUTPUT ?= demo-output
 # Two processes; their threads would only get into each other's way.
 PYTEST = TF_NUM_INTRAOP_THREADS=1 $(1)/bin/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-addons test-legacy bench bench-gains lint format setup setup-addons clean
+.PHONY: demo test test-addons test-legacy bench bench-gains lint docs format setup setup-addons clean
 
 demo: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/ktr demo --output $(OUTPUT)
@@ -33,6 +33,11 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy keras_temporal_reg
 
+# The site, in site/. Warnings are errors; so are public names without documentation.
+docs: .venv/docs-installed
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	.venv/bin/python -m pytest -q tests/test_docs.py -k public
+
 format: setup
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
@@ -46,6 +51,10 @@ setup-addons: .venv-addons/installed
 	.venv/bin/python -m pip install --quiet -e '.[dev,legacy-keras]' 'tensorflow==$(TENSORFLOW).*'
 	touch $@
 
+.venv/docs-installed: .venv/installed
+	.venv/bin/python -m pip install --quiet -e '.[docs]'
+	touch $@
+
 .venv-addons/installed: setup.py
 	$(PYTHON) -m venv .venv-addons
 	.venv-addons/bin/python -m pip install --quiet -e '.[dev,addons]'
@@ -57,4 +66,4 @@ setup-addons: .venv-addons/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-addons .venv-peers demo-output build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-addons .venv-peers demo-output build site *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -42,6 +42,8 @@ EXTRAS = {
     "video": VIDEO,
     "demo": DEMO,
     "all": DEMO,
+    # The site, see `make docs`.
+    "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
     "dev": [
         *DEMO,
         "hypothesis>=6",
@@ -72,7 +74,9 @@ setup(
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
+        "Typing :: Typed",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
