@@ -356,6 +356,11 @@ def test_steadiness_bought_with_contrast_is_no_gain():
     assert verdicts("finetune", grid(faded, faded))[0] == "does not hold"
 
 
+def test_transform_invariance_is_not_better_where_it_fades():
+    faded = {0.9: {**GOOD, "temporal_error": 0.7, "contrast_ratio": 0.5}}
+    assert verdicts("colorization", grid(faded, {0.9: GOOD}))[3] == "does not hold"
+
+
 def test_a_gain_within_the_spread_over_seeds_is_none():
     rows = grid({0.9: GOOD}, {0.9: GOOD})
     for each in rows:
