@@ -99,13 +99,13 @@ FULL = {
     "finetune": Plan(
         methods=(PLAIN, INVARIANCE, JACOBIAN, JACOBIAN + CONTRAST),
         alphas=(0.8, 0.9),
-        base_steps=3000,
+        base_steps=2000,
         rounds=3,
         steps=600,
         rate=3e-4,
     ),
     "super-resolution": Plan(
-        methods=_AND_CONTRAST, alphas=(0.5, 0.9), base_steps=1500, rate=5e-4, frames=40
+        methods=_POSTER, alphas=(0.5, 0.9), base_steps=1500, rate=5e-4, frames=40
     ),
 }
 QUICK = {
@@ -139,7 +139,7 @@ QUICK = {
         frames=25,
     ),
     "super-resolution": Plan(
-        methods=_AND_CONTRAST,
+        methods=_POSTER,
         alphas=(0.5, 0.9),
         base_steps=1000,
         steps=200,
