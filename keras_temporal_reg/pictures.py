@@ -36,11 +36,8 @@ def read(path: Any) -> np.ndarray:
         ImportError: if a package of the extra ``video`` is missing.
     """
     path = Path(path)
+    size(path)  # refuses what claims too many pixels, before they are read
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise PictureError(f"picture {path} must be one of {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise PictureError(f"picture {path} does not exist or is no file")
     if suffix in LDR_SUFFIXES:
         return _read_ldr(path)
     picture = _read_exr(path) if suffix == ".exr" else _read_radiance(path)
@@ -49,6 +46,31 @@ def read(path: Any) -> np.ndarray:
     picture = picture[..., :3] if picture.shape[-1] >= 3 else np.repeat(picture[..., :1], 3, -1)
     # Renderers leave the odd pixel that is negative or no number.
     return np.maximum(np.nan_to_num(picture.astype(np.float32), posinf=6e4), 0.0)
+
+
+def size(path: Any) -> tuple[int, int]:
+    """Height and width of what `read` returns, from the head of the file alone.
+
+    Args:
+        path: a file with one of `SUFFIXES`.
+
+    Raises:
+        PictureError: for a file that is missing, of another kind, broken at its head, or too large.
+        ImportError: if a package of the extra ``video`` is missing.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise PictureError(f"picture {path} must be one of {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise PictureError(f"picture {path} does not exist or is no file")
+    heads = {".exr": _exr_size, ".hdr": _radiance_size}
+    height, width = heads.get(suffix, _ldr_size)(path)
+    if width * height > MAX_PIXELS or width < 1 or height < 1:
+        raise PictureError(
+            f"picture {path} must have at most {MAX_PIXELS} pixels. Received: {width} x {height}"
+        )
+    return height, width
 
 
 def write(path: Any, picture: np.ndarray) -> None:
@@ -96,34 +118,51 @@ def _natural(path: Path) -> list[Any]:
     return [int(part) if number % 2 else part for number, part in enumerate(parts)]
 
 
+def _ldr_size(path: Path) -> tuple[int, int]:
+    pil = _import("PIL.Image")
+    try:
+        with pil.open(path) as opened:
+            width, height = opened.size
+            if opened.format == "TIFF":  # whose size some versions of Pillow have turned already
+                width, height = opened.tag_v2[256], opened.tag_v2[257]
+            # That of the class: the one of PNG files reads all pixels first.
+            orientation = pil.Image.getexif(opened).get(0x0112)
+    # Broken files raise whatever the decoder met: SyntaxError, struct.error, zlib.error, ...
+    except Exception as error:
+        raise PictureError(f"picture {path} cannot be read ({error})") from error
+    # A camera on its side says so here, in place of turning the pixels.
+    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+
+
 def _read_ldr(path: Path) -> np.ndarray:
     pil = _import("PIL.Image")
     ops = _import("PIL.ImageOps")
     try:
         with pil.open(path) as opened:
-            _check_size(path, *opened.size)
             picture = ops.exif_transpose(opened)
             if picture.mode.startswith("I"):  # 16 bits a pixel, grey
                 grey = np.asarray(picture, np.float32) / 65535.0
                 return np.repeat(np.clip(grey, 0.0, 1.0)[..., np.newaxis], 3, axis=-1)
             return np.asarray(picture.convert("RGB"), np.float32) / np.float32(255.0)
-    except PictureError:
-        raise
-    # Broken files raise whatever the decoder met: SyntaxError, struct.error, zlib.error, ...
     except Exception as error:
         raise PictureError(f"picture {path} cannot be read ({error})") from error
+
+
+def _exr_size(path: Path) -> tuple[int, int]:
+    exr = _import("OpenEXR")
+    try:
+        with exr.File(str(path), header_only=True) as opened:
+            (left, top), (right, bottom) = opened.header()["dataWindow"]
+    except Exception as error:
+        raise PictureError(f"picture {path} cannot be read ({error})") from error
+    return int(bottom) - int(top) + 1, int(right) - int(left) + 1
 
 
 def _read_exr(path: Path) -> np.ndarray:
     exr = _import("OpenEXR")
     try:
-        with exr.File(str(path), header_only=True) as opened:
-            low, high = opened.header()["dataWindow"]
-            _check_size(path, *(int(b) - int(a) + 1 for a, b in zip(low, high)))
         with exr.File(str(path)) as opened:
             channels = {name: np.array(c.pixels) for name, c in opened.channels().items()}
-    except PictureError:
-        raise
     except Exception as error:
         raise PictureError(f"picture {path} cannot be read ({error})") from error
     for name in ("RGB", "RGBA", "Y"):
@@ -134,14 +173,17 @@ def _read_exr(path: Path) -> np.ndarray:
     raise PictureError(f"picture {path} must have channels R, G, B or Y. Received: {[*channels]}")
 
 
-def _read_radiance(path: Path) -> np.ndarray:
-    cv2 = _import("cv2")
+def _radiance_size(path: Path) -> tuple[int, int]:
     with path.open("rb") as opened:
         head = opened.read(4096)
     size = re.search(rb"[-+]Y (\d+) [-+]X (\d+)", head)
     if not head.startswith(b"#?") or size is None:
         raise PictureError(f"picture {path} cannot be read (no Radiance header)")
-    _check_size(path, int(size[2]), int(size[1]))
+    return int(size[1]), int(size[2])
+
+
+def _read_radiance(path: Path) -> np.ndarray:
+    cv2 = _import("cv2")
     try:
         picture = cv2.imread(str(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -149,13 +191,6 @@ def _read_radiance(path: Path) -> np.ndarray:
     if picture is None:
         raise PictureError(f"picture {path} cannot be read (its pixels are broken)")
     return picture[..., ::-1]
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS or width < 1 or height < 1:
-        raise PictureError(
-            f"picture {path} must have at most {MAX_PIXELS} pixels. Received: {width} x {height}"
-        )
 
 
 def _import(name: str) -> Any:

@@ -49,6 +49,30 @@ def test_a_camera_on_its_side_is_turned_up(tmp_path):
     )
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".exr", ".hdr"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_in_the_head_is_that_of_what_is_read(tmp_path, suffix, orientation):
+    path = tmp_path / f"picture{suffix}"
+    if suffix == ".exr":
+        pictures.write(path, np.ones((5, 7, 3), np.float32))
+    elif suffix == ".hdr":
+        cv2.imwrite(str(path), np.ones((5, 7, 3), np.float32))
+    else:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(colours()).save(path, exif=exif)
+    assert pictures.size(path) == pictures.read(path).shape[:2]
+
+
+def test_the_size_is_read_without_the_pixels(tmp_path):
+    Image.fromarray(colours(64, 80)).save(tmp_path / "picture.png")
+    head = (tmp_path / "picture.png").read_bytes()[:200]
+    (tmp_path / "picture.png").write_bytes(head)
+    assert pictures.size(tmp_path / "picture.png") == (64, 80)
+    with pytest.raises(pictures.PictureError, match="cannot be read"):
+        pictures.read(tmp_path / "picture.png")
+
+
 def test_linear_light_survives_exr_exactly_and_radiance_nearly(tmp_path):
     light = np.random.default_rng(1).uniform(0.1, 9.0, (6, 8, 3)).astype(np.float32)
     pictures.write(tmp_path / "light.exr", light)
