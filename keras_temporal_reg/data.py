@@ -1,4 +1,4 @@
-"""The tf.data route: pair the samples in the input pipeline."""
+"""The tf.data route: augment the samples and pair them, in the input pipeline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ import tensorflow as tf
 
 from keras_temporal_reg import checks, pairing, transforms
 
+# Made of what lies in layers below; imported when it is first used.
+_LATER = ("from_directory", "from_hdf5")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module("keras_temporal_reg.sources"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LATER])
+
 
 def pair_with_transformed(
     dataset: tf.data.Dataset,
@@ -15,6 +30,7 @@ def pair_with_transformed(
     perturbation: pairing.ImageFunction | None = None,
     make_input: pairing.ImageFunction | None = None,
     pair_fraction: float = 1.0,
+    seed: int | None = None,
 ) -> tf.data.Dataset:
     """Pair each sample of a data set with its transformed counterpart.
 
@@ -23,8 +39,8 @@ def pair_with_transformed(
         model.compile("adam", loss=ktr.losses.SparseJacobianLoss(alpha=0.9))
         model.fit(ktr.data.pair_with_transformed(dataset, ktr.RandomAffine()))
 
-    Draws of T are anew in each epoch, and repeat where `transform` was given a seed. Metrics of the
-    model see the paired target: wrap them in `metrics.Unpaired`.
+    Draws of T are anew in each epoch, and repeat in another run where there is a seed. Metrics of
+    the model see the paired target: wrap them in `metrics.Unpaired`.
 
     Args:
         dataset: batches ``(x, y)`` or ``(x, y, sample_weight)``: image tensors; x may be any
@@ -35,6 +51,7 @@ def pair_with_transformed(
         make_input: makes the transformed input from T(y), in place of T(x).
         pair_fraction: share of each batch that gets a counterpart, in (0, 1]; which part it is
             changes from batch to batch.
+        seed: for the draws of T, where `transform` has no seed of its own.
 
     Returns:
         A data set whose batches have twice the rows, ``x0, T(x0), x1, ...``, or as many more as
@@ -56,13 +73,13 @@ def pair_with_transformed(
     """
     _check(dataset)
     pair_fraction = checks.fraction("pair_fraction", pair_fraction, "(", "]")
-    seeds = seed_pairs(transforms.chosen_seed(transform))
+    seeds = seed_pairs(transforms.chosen_seed(transform, seed))
 
-    def pair(element: tuple[Any, ...], seed: tf.Tensor) -> tuple[Any, ...]:
+    def pair(element: tuple[Any, ...], drawn: tf.Tensor) -> tuple[Any, ...]:
         paired = pairing.pair(
             *element,
             transform=transform,
-            seed=seed,
+            seed=drawn,
             perturbation=perturbation,
             make_input=make_input,
             pair_fraction=pair_fraction,
@@ -73,6 +90,119 @@ def pair_with_transformed(
     stateless = perturbation is None and make_input is None
     parallel = tf.data.AUTOTUNE if stateless else None
     return tf.data.Dataset.zip((dataset, seeds)).map(pair, num_parallel_calls=parallel)
+
+
+def augment(dataset: tf.data.Dataset, layer: pairing.ImageFunction) -> tf.data.Dataset:
+    """Augment batches by a preprocessing layer, whose one draw changes x and y alike.
+
+    All images of a batch, x and y, go through the layer as channels of one image; weights of
+    pixels too. That is for layers that move pixels (flips, crops and shears that keep the size),
+    or that change each channel alike (brightness, contrast), then of y too; noise is another in
+    each channel. What is to change x alone is a `perturbation`, or a `Dataset.map` of your own.
+    Augment before you pair::
+
+        dataset = ktr.data.augment(dataset, keras.layers.RandomFlip("horizontal"))
+        model.fit(ktr.data.pair_with_transformed(dataset, ktr.RandomAffine()))
+
+    On Keras 2 the random numbers of layers that have no generator of their own, such as
+    GaussianNoise and some of KerasCV, can repeat from epoch to epoch here.
+
+    Args:
+        dataset: batches ``(x, y)`` or ``(x, y, sample_weight)``, as `pair_with_transformed`
+            takes them; the images of x, y and the weights of pixels are of one size.
+        layer: a Keras or KerasCV preprocessing layer, or a function, from a batch of images of
+            any number of channels to one of the same shape; layers are called with
+            ``training=True``.
+
+    Returns:
+        A data set of the same elements. Images of whole numbers become float32.
+
+    Raises:
+        TypeError: if `dataset` is no `tf.data.Dataset`, or `layer` cannot be called.
+        ValueError: if the elements are not such batches, if x and y differ in size, or if the
+            layer changes the shape or does not take so many channels.
+
+    Example:
+        >>> import tensorflow as tf, keras_temporal_reg as ktr
+        >>> images = tf.random.uniform((4, 16, 16, 3))
+        >>> dataset = tf.data.Dataset.from_tensor_slices((images, images)).batch(2)
+        >>> x, y = next(iter(ktr.data.augment(dataset, keras.layers.RandomFlip())))
+        >>> bool(tf.reduce_all(x == y))
+        True
+    """
+    _check(dataset)
+    check_augmentation("layer", layer)
+    # One by one: layers that keep a random state would race for it, and draw the same twice.
+    return dataset.map(lambda *element: augmented(layer, *element))
+
+
+def check_augmentation(name: str, layer: Any) -> None:
+    """Refuse what cannot be called."""
+    if not callable(layer):
+        raise TypeError(
+            f"{name} must be a preprocessing layer or a function of images. Received: {layer!r}"
+        )
+
+
+def augmented(
+    layer: pairing.ImageFunction, x: Any, y: tf.Tensor, sample_weight: Any = None
+) -> tuple[Any, ...]:
+    """One batch, as `augment` makes it; without `sample_weight` where there was none.
+
+    Args:
+        layer: as in `augment`.
+        x: any nest of tensors, ``()`` for none.
+        y: ``(B, height, width, channels)``.
+        sample_weight: one number a sample or a pixel.
+    """
+    checks.image_batch("y", y)
+    parts = (x, y) if sample_weight is None else (x, y, sample_weight)
+    flat = tf.nest.flatten(parts)
+    chosen = [n for n, tensor in enumerate(flat) if pairing.is_image(tensor)]
+    if sample_weight is not None:
+        last = len(flat) - 1
+        chosen = [n for n in chosen if n < last]
+        if pairing.weighs_pixels(sample_weight):
+            chosen.append(last)
+    images = [flat[n] if flat[n].shape.rank == 4 else flat[n][..., tf.newaxis] for n in chosen]
+    for n, made in zip(chosen, _moved_alike(layer, images)):
+        flat[n] = made if flat[n].shape.rank == 4 else made[..., 0]
+    return tf.nest.pack_sequence_as(parts, flat)
+
+
+def _moved_alike(layer: pairing.ImageFunction, images: list[tf.Tensor]) -> list[tf.Tensor]:
+    floats = [t if t.dtype.is_floating else tf.cast(t, tf.float32) for t in images]
+    for t in floats[1:]:
+        if not t.shape[1:3].is_compatible_with(floats[0].shape[1:3]):
+            raise ValueError(
+                "x, y and weights of pixels must be of one height and width, so that one draw of "
+                "the augmentation changes all of them. Received: shapes "
+                f"{', '.join(str(t.shape) for t in images)}"
+            )
+    stacked = tf.concat([tf.cast(t, floats[0].dtype) for t in floats], axis=-1)
+    name = getattr(layer, "name", None) or getattr(layer, "__name__", repr(layer))
+    try:
+        made = tf.cast(pairing.call_in_training(layer, stacked), stacked.dtype)
+    except Exception as error:
+        raise ValueError(
+            "augmentation must take images of any number of channels, since those of x and y go "
+            f"through it as one. Received: {name}, which fails on images of shape "
+            f"{stacked.shape}: {error}"
+        ) from error
+    kept = "augmentation must keep the size and the channels of images"
+    if not made.shape.is_compatible_with(stacked.shape):
+        raise ValueError(
+            f"{kept}. Received: {name}, which makes images of shape {made.shape} of those of "
+            f"shape {stacked.shape}"
+        )
+    # Some layers of KerasCV lose the shape, so that only the run can tell.
+    unchanged = tf.debugging.assert_equal(
+        tf.shape(made), tf.shape(stacked), f"{kept}. Received: {name}, which changes them"
+    )
+    with tf.control_dependencies([unchanged] if unchanged is not None else []):
+        made = tf.ensure_shape(tf.identity(made), stacked.shape)
+    parts = tf.split(made, [pairing.size(t, 3) for t in floats], axis=-1)
+    return [tf.ensure_shape(tf.cast(part, t.dtype), t.shape) for part, t in zip(parts, floats)]
 
 
 def seed_pairs(seed: int) -> tf.data.Dataset:

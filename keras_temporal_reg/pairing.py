@@ -186,11 +186,11 @@ def _pair(
 
     if make_input is None:
         moved_images = _moved_together(
-            [head(t) for t in (*tf.nest.flatten(x), y) if _is_image(t)], moved, transform
+            [head(t) for t in (*tf.nest.flatten(x), y) if is_image(t)], moved, transform
         )
         moved_y = moved_images.pop()
         moved_x = tf.nest.map_structure(
-            lambda t: moved_images.pop(0) if _is_image(t) else head(t), x
+            lambda t: moved_images.pop(0) if is_image(t) else head(t), x
         )
     else:
         moved_y = moved(head(y))
@@ -198,7 +198,8 @@ def _pair(
         tf.nest.assert_same_structure(x, moved_x)
     if perturbation is not None:
         moved_x = tf.nest.map_structure(
-            lambda t: tf.cast(_call(perturbation, t), t.dtype) if _is_image(t) else t, moved_x
+            lambda t: tf.cast(call_in_training(perturbation, t), t.dtype) if is_image(t) else t,
+            moved_x,
         )
     moved_x = tf.nest.map_structure(_like, moved_x, x)
     paired_x = tf.nest.map_structure(lambda a, b: _interleave(a, b, count), x, moved_x)
@@ -242,14 +243,15 @@ def _as_target(y: Any) -> tf.Tensor:
     return y if y.dtype.is_floating else tf.cast(y, tf.float32)
 
 
-def _is_image(tensor: tf.Tensor) -> bool:
+def is_image(tensor: tf.Tensor) -> bool:
+    """Whether a tensor of x is a batch of images, which move."""
     return tensor.shape.rank == 4
 
 
 def _first_image(x: Any) -> tf.Tensor:
     tensors = tf.nest.flatten(x)
     for tensor in tensors:
-        if _is_image(tensor):
+        if is_image(tensor):
             return tensor
     raise ValueError(
         "x must hold a batch of images of rank 4 (batch, height, width, channels). "
@@ -263,6 +265,21 @@ def _check_sizes(x_size: tuple[Any, Any], y_size: tuple[Any, Any]) -> None:
         raise ValueError(
             f"y must have at least {_SLOTS} pixels, to carry T. Received: {y_size[0]} x {y_size[1]}"
         )
+
+
+def call_in_training(function: Callable[..., tf.Tensor], images: tf.Tensor) -> tf.Tensor:
+    """Layers that do something in training only, such as GaussianNoise, must be told."""
+    call = getattr(function, "call", function)
+    try:
+        takes_training = "training" in inspect.signature(call).parameters
+    except (TypeError, ValueError):
+        takes_training = False
+    return function(images, training=True) if takes_training else function(images)
+
+
+def weighs_pixels(sample_weight: tf.Tensor) -> bool:
+    """Whether weights are one a pixel, and not one a sample."""
+    return sample_weight.shape.rank in (3, 4) and sample_weight.shape[1:3] != [1, 1]
 
 
 def size(tensor: tf.Tensor, axis: int) -> Any:
@@ -298,16 +315,6 @@ def _starting_at(tensors: Any, start: tf.Tensor) -> Any:
 
     # A branch of its own, or XLA works the order out anew for each pixel that the warp reads.
     return tf.cond(start > 0, lambda: tf.nest.map_structure(rolled, tensors), lambda: tensors)
-
-
-def _call(function: Callable[..., tf.Tensor], images: tf.Tensor) -> tf.Tensor:
-    """Layers that do something in training only, such as GaussianNoise, must be told."""
-    call = getattr(function, "call", function)
-    try:
-        takes_training = "training" in inspect.signature(call).parameters
-    except (TypeError, ValueError):
-        takes_training = False
-    return function(images, training=True) if takes_training else function(images)
 
 
 def _like(made: Any, x: tf.Tensor) -> tf.Tensor:
@@ -360,8 +367,7 @@ def _pair_weight(
 ) -> tf.Tensor:
     counterpart = sample_weight[:count]
     rank = sample_weight.shape.rank
-    per_pixel = rank in (3, 4) and sample_weight.shape[1:3] != [1, 1]
-    if per_pixel:
+    if weighs_pixels(sample_weight):
         images = counterpart[..., tf.newaxis] if rank == 3 else counterpart
         size = image.spatial_shape(images)
         if all(isinstance(s, int) for s in (*size, *y_size)) and size != y_size:

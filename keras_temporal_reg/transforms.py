@@ -169,12 +169,13 @@ class RandomAffine:
         return cls(**config)
 
 
-def chosen_seed(transform: Any) -> int:
-    """The seed of `transform`, or where it has none one of Python's random numbers.
+def chosen_seed(transform: Any, seed: int | None = None) -> int:
+    """The seed of `transform`; where it has none `seed`, or else one of Python's random numbers.
 
     `keras.utils.set_random_seed` seeds those; taken when needed, it governs what follows it.
     """
-    seed = getattr(transform, "seed", None)
+    own = getattr(transform, "seed", None)
+    seed = seed if own is None else own
     return random.randint(0, 2**31 - 1) if seed is None else int(seed)
 
 

@@ -572,6 +572,27 @@ def test_keras_cv_layer_as_perturbation_trains():
     assert_trains(network(), perturbation=brightness)
 
 
+@pytest.mark.parametrize("name", ["RandomGaussianBlur", "RandomShear", "RandomJpegQuality"])
+def test_keras_cv_layers_of_all_kinds_perturb_in_the_training_step(name):
+    keras_cv = pytest.importorskip("keras_cv")
+    settings = {
+        "RandomGaussianBlur": {"kernel_size": 3, "factor": (1.0, 1.0)},
+        "RandomShear": {"x_factor": 0.2},
+        "RandomJpegQuality": {"factor": (20, 50)},
+    }
+    assert_trains(network(), perturbation=getattr(keras_cv.layers, name)(**settings[name]))
+
+
+@pytest.mark.parametrize("name", ["RandomTranslation", "RandomBrightness", "RandomContrast"])
+def test_keras_preprocessing_layers_perturb_in_the_training_step(name):
+    settings = {
+        "RandomTranslation": {"height_factor": 0.1, "width_factor": 0.1},
+        "RandomBrightness": {"factor": 0.2, "value_range": (0, 1)},
+        "RandomContrast": {"factor": 0.2},
+    }
+    assert_trains(network(), perturbation=getattr(layers, name)(**settings[name]))
+
+
 def half(images):
     return 0.5 * images
 
