@@ -140,7 +140,7 @@ def usable_of(
     return usable, skipped
 
 
-def _cut(sample: Sample, shape: Shape, top: int, left: int) -> list[np.ndarray]:
+def cut(sample: Sample, shape: Shape, top: int, left: int) -> list[np.ndarray]:
     """A crop of y, or of x and y, whose corner is given in pixels of x."""
     x, y = sample
     scale = shape.scale
@@ -155,12 +155,12 @@ def centre(sample: Sample, shape: Shape) -> list[np.ndarray]:
     """The middle of y, or of x and y; of what x has, where that is less than the shape."""
     height, width = (side // shape.scale for side in sample[1].shape[:2])
     shape = Shape(min(height, shape.height), min(width, shape.width), shape.scale)
-    top, left = (room // 2 for room in _room(sample, shape))
+    top, left = (spare // 2 for spare in room(sample, shape))
     # Copies, so that the whole pictures need not stay in memory.
-    return [part.copy() for part in _cut(sample, shape, top, left)]
+    return [part.copy() for part in cut(sample, shape, top, left)]
 
 
-def _room(sample: Sample, shape: Shape) -> tuple[int, int]:
+def room(sample: Sample, shape: Shape) -> tuple[int, int]:
     """By how many pixels of x a crop can be shifted down and right."""
     height, width = (size // shape.scale for size in sample[1].shape[:2])
     return height - shape.height, width - shape.width
@@ -178,7 +178,7 @@ def random_crops(
 
     Crops and flips are random, and each picture is drawn once before any is drawn again.
     """
-    first = _cut(read(pairs[0]), shape, 0, 0)
+    first = cut(read(pairs[0]), shape, 0, 0)
 
     @functools.lru_cache(maxsize=2)
     def order(turn: int) -> np.ndarray:
@@ -190,9 +190,9 @@ def random_crops(
         for row in range(batch_size):
             turn, place = divmod(int(step) * batch_size + row, len(pairs))
             sample = read(pairs[order(turn)[place]])
-            top, left = (int(rng.integers(room + 1)) for room in _room(sample, shape))
+            top, left = (int(rng.integers(spare + 1)) for spare in room(sample, shape))
             flip = -1 if rng.integers(2) else 1
-            for whole, part in zip(made, _cut(sample, shape, top, left)):
+            for whole, part in zip(made, cut(sample, shape, top, left)):
                 whole[row] = part[:, ::flip]
         return made
 

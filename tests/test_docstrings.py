@@ -25,6 +25,7 @@ PUBLIC = (
     "video",
     "pictures",
     "crops",
+    "sources",
     "files",
     "flow",
     "inference",
@@ -98,6 +99,9 @@ def test_examples_are_found():
         "losses.SparseJacobianLoss",
         "model.RegularizedModel",
         "data.pair_with_transformed",
+        "data.augment",
+        "sources.from_directory",
+        "sources.from_hdf5",
         "callbacks.TemporalStability",
         "metrics.Stability",
     } <= names

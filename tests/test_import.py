@@ -38,7 +38,7 @@ LAYERS = (
     {"jsonable", "claims"},
     {"pictures"},
     {"video", "crops", "flow", "inference", "saved", "scenes", "report", "figures"},
-    {"materials", "findings", "networks"},
+    {"materials", "findings", "networks", "sources"},
     {"measuring", "choosing"},
     {"evaluation", "processing", "finetuning"},
     {"demo"},
