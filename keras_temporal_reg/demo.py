@@ -227,11 +227,13 @@ def batches(pictures: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tf.
     for page, picture in zip(atlas, whole):
         page[: picture.shape[0], : picture.shape[1]] = picture
     x_channels = pictures[0][0].shape[-1]
+    # Made here, not in `crop`: a constant of a traced function would stay in memory for good.
+    shown, extents = tf.constant(atlas), tf.constant(sizes[:, :2])
 
     def crop(draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         number = tf.random.stateless_uniform((), draw, 0, len(whole), tf.int32)
-        height, width = tf.unstack(tf.constant(sizes[:, :2])[number])
-        picture = tf.constant(atlas)[number, :height, :width]
+        height, width = tf.unstack(extents[number])
+        picture = shown[number, :height, :width]
         size = (CROP, CROP, atlas.shape[-1])
         piece = tf.image.stateless_random_crop(picture, size, seed=draw)
         return piece[..., :x_channels], piece[..., x_channels:]
