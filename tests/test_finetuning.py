@@ -606,6 +606,7 @@ def test_auto_is_choose_alpha_and_then_fine_tuning_with_what_it_chose(colorizer,
         steps=ENOUGH,
         learning_rate=3e-2,
         trivial=tasks.colorization.trivial,
+        loss=functools.partial(losses.SparseJacobianLoss, contrast=module.DEFAULT_CONTRAST),
     )
     assert result.alpha == result.choice.alpha == alone.alpha > 0
     assert result.choice.cost == alone.cost <= 3.0
