@@ -29,7 +29,7 @@ class Method(NamedTuple):
 
 PLAIN, AUGMENTED = "reconstruction", "augmentation"
 INVARIANCE, JACOBIAN = "transform-invariance", "sparse-jacobian"
-NORMALIZED, CONTRAST, MORE_CONTRAST = "-normalized", "-contrast", "-contrast-0.2"
+NORMALIZED, CONTRAST = "-normalized", "-contrast"
 METHODS = {
     PLAIN: Method(),
     AUGMENTED: Method(augmented=True),
@@ -42,7 +42,6 @@ METHODS = {
     JACOBIAN + NORMALIZED: Method(functools.partial(losses.SparseJacobianLoss, normalize=True)),
     INVARIANCE + CONTRAST: Method(functools.partial(losses.TransformInvarianceLoss, contrast=0.1)),
     JACOBIAN + CONTRAST: Method(functools.partial(losses.SparseJacobianLoss, contrast=0.1)),
-    JACOBIAN + MORE_CONTRAST: Method(functools.partial(losses.SparseJacobianLoss, contrast=0.2)),
 }
 REGULARIZERS = (INVARIANCE, JACOBIAN, INVARIANCE + NORMALIZED, JACOBIAN + NORMALIZED)
 BEYOND = (
@@ -50,7 +49,6 @@ BEYOND = (
     JACOBIAN + NORMALIZED,
     INVARIANCE + CONTRAST,
     JACOBIAN + CONTRAST,
-    JACOBIAN + MORE_CONTRAST,
 )
 
 
