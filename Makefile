@@ -5,7 +5,7 @@ OUTPUT ?= demo-output
 # Two processes; their threads would only get into each other's way.
 PYTEST = TF_NUM_INTRAOP_THREADS=1 $(1)/bin/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-addons test-legacy bench bench-gains lint docs format setup setup-addons clean
+.PHONY: demo test test-addons test-legacy bench bench-gains results lint docs format setup setup-addons clean
 
 demo: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/ktr demo --output $(OUTPUT)
@@ -27,6 +27,12 @@ bench: setup setup-addons .venv-peers/installed
 # What is left of the demo's gains where a quarter of each batch is paired; half an hour.
 bench-gains: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python benchmarks/gains.py
+
+# All of docs/results but its overview, anew; two hours.
+results: setup
+	for each in colorization small-data hdr finetune super-resolution; do \
+		.venv/bin/ktr reproduce $$each --full --output docs/results/$$each || exit 1; \
+	done
 
 lint: setup
 	.venv/bin/ruff check .
