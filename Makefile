@@ -28,7 +28,7 @@ bench: setup setup-addons .venv-peers/installed
 bench-gains: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python benchmarks/gains.py
 
-# All of docs/results but its overview, anew; two hours.
+# All of docs/results but its overview, anew; the committed runs took two and a half hours of a core.
 results: setup
 	for each in colorization small-data hdr finetune super-resolution; do \
 		.venv/bin/ktr reproduce $$each --full --output docs/results/$$each || exit 1; \

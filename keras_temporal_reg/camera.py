@@ -78,7 +78,7 @@ def film(picture: np.ndarray, camera_path: np.ndarray, scale: int = 1) -> Iterat
     height, width = frame_size(*(side // scale for side in picture.shape[:2]))
     size = (scale * height, scale * width)
     images = tf.constant(picture[np.newaxis], tf.float32)
-    for transform in _vectors(_finer(_matrices(camera_path), scale)):
+    for transform in rescaled(camera_path, scale):
         yield image.transform(
             images, transform[np.newaxis].astype(np.float32), "bilinear", "nearest", size
         )[0].numpy()
@@ -93,7 +93,21 @@ def motion(camera_path: np.ndarray, scale: int = 1) -> np.ndarray:
     """
     matrices = _matrices(camera_path)
     # Frame t shows at p what the next one shows at q: M[t + 1] q = M[t] p.
-    return _vectors(_finer(np.linalg.inv(matrices[1:]) @ matrices[:-1], scale))
+    return rescaled(_vectors(np.linalg.inv(matrices[1:]) @ matrices[:-1]), scale)
+
+
+def rescaled(transforms: np.ndarray, scale: float) -> np.ndarray:
+    """The same motion between pictures with `scale` pixels for each, along an axis.
+
+    Args:
+        transforms: ``(count, 8)`` float64, as from `path` or `motion`.
+        scale: below 1 for coarser pictures.
+    """
+    if scale == 1:
+        return transforms
+    half = (scale - 1) / 2
+    change = np.array([[scale, 0, half], [0, scale, half], [0, 0, 1]], np.float64)
+    return _vectors(change @ _matrices(transforms) @ np.linalg.inv(change))
 
 
 def _matrices(transforms: np.ndarray) -> np.ndarray:
@@ -103,12 +117,3 @@ def _matrices(transforms: np.ndarray) -> np.ndarray:
 
 def _vectors(matrices: np.ndarray) -> np.ndarray:
     return (matrices / matrices[:, 2:, 2:]).reshape(-1, 9)[:, :8]
-
-
-def _finer(matrices: np.ndarray, scale: int) -> np.ndarray:
-    """The same motion between pictures with `scale` pixels for each, along an axis."""
-    if scale == 1:
-        return matrices
-    half = (scale - 1) / 2
-    finer = np.array([[scale, 0, half], [0, scale, half], [0, 0, 1]], np.float64)
-    return finer @ matrices @ np.linalg.inv(finer)

@@ -129,7 +129,7 @@ def clip(seed: int, frames: int, height: int, width: int) -> Clip:
     fine = film(light.astype(np.float32), frames, seed, (height * _FINE, width * _FINE))
     # A pixel takes in the light that falls on all of it.
     pixels = fine.frames.reshape(frames, height, _FINE, width, _FINE, 3).mean(axis=(2, 4))
-    return Clip(_exposed(pixels, seed), _on_coarser(fine.motion))
+    return Clip(_exposed(pixels, seed), camera.rescaled(fine.motion, 1.0 / _FINE))
 
 
 def film(picture: np.ndarray, frames: int, seed: int, size: tuple[int, int]) -> Clip:
@@ -154,14 +154,6 @@ def film(picture: np.ndarray, frames: int, seed: int, size: tuple[int, int]) -> 
     # Cut at the right and at the bottom, which leaves the motion as it is.
     shown = [frame[: size[0], : size[1]] for frame in camera.film(picture, path)]
     return Clip(np.stack(shown), camera.motion(path))
-
-
-def _on_coarser(motion: np.ndarray) -> np.ndarray:
-    """Motion on a grid of pixels `_FINE` times as large."""
-    matrices = np.concatenate([motion, np.ones((len(motion), 1))], axis=1).reshape(-1, 3, 3)
-    half = (1.0 / _FINE - 1.0) / 2.0
-    change = np.array([[1.0 / _FINE, 0.0, half], [0.0, 1.0 / _FINE, half], [0.0, 0.0, 1.0]])
-    return (change @ matrices @ np.linalg.inv(change)).reshape(-1, 9)[:, :8]
 
 
 def to_log(light: np.ndarray) -> np.ndarray:
