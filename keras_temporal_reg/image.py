@@ -241,9 +241,14 @@ def compiles_here(*images: tf.Tensor) -> bool:
     Not in eager calls, each of which may bring another size; nor where TensorFlow's op has its
     fast kernel for GPUs.
     """
-    if _backend not in ("auto", "xla") or tf.executing_eagerly() or not xla.pays(*images):
+    if not may_compile() or tf.executing_eagerly() or not xla.pays(*images):
         return False
     return _backend == "xla" or not tf.config.list_physical_devices("GPU")
+
+
+def may_compile() -> bool:
+    """Whether parts of a step may be XLA programs, in which TensorFlow's op cannot be."""
+    return _backend in ("auto", "xla")
 
 
 _fallbacks_logged: set[str] = set()

@@ -114,7 +114,7 @@ class _RegularizedLoss(keras.losses.Loss):
             y_pred,
             lambda: (
                 self._fused_paired(y_true, y_pred)
-                if self._fuses and xla.pays(y_true, y_pred)
+                if self._fuses and image.may_compile() and xla.pays(y_true, y_pred)
                 else self._paired(y_true, y_pred)
             ),
             lambda: self._reconstruction_map(_plain(y_true, y_pred), y_pred),

@@ -69,6 +69,9 @@ class RegularizedModel(keras.Model):
         self.make_input = make_input
         self.pair_fraction = checks.fraction("pair_fraction", pair_fraction, "(", "]")
         self._first_seed = transforms.chosen_seed(transform)
+        # BackupAndRestore and `export` refuse a model that is not built.
+        if getattr(base_model, "inputs", None):
+            self.build(base_model.input_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         return self.base_model(inputs, training=training)
