@@ -3,9 +3,11 @@ PYTHON ?= python3.11
 TENSORFLOW ?= 2.21
 OUTPUT ?= demo-output
 # Two processes; their threads would only get into each other's way.
+# What takes longest and is not the library itself stays out.
+FAST = -m "not slow" $(patsubst %,--ignore=tests/test_%.py,benchmarks docs experiments finetuning report xla)
 PYTEST = TF_NUM_INTRAOP_THREADS=1 $(1)/bin/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-addons test-legacy bench bench-gains results lint docs format setup setup-addons clean
+.PHONY: demo test test-addons test-legacy bench bench-gains results lint docs dist test-wheel format setup setup-addons clean
 
 demo: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/ktr demo --output $(OUTPUT)
@@ -19,6 +21,21 @@ test-addons: setup-addons
 # The same environment as `make test`, with tf_keras in place of Keras 3.
 test-legacy: setup
 	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "not slow"
+
+# sdist and wheel, the second made of the first.
+dist: setup
+	rm -rf dist
+	.venv/bin/python -m build --outdir dist . >/dev/null
+
+# The wheel in an empty environment, alone and then with what tests need; PYTHON=python3.13 for another.
+test-wheel: dist
+	rm -rf .venv-wheel
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet dist/*.whl 'tensorflow==$(TENSORFLOW).*'
+	cd dist && ../.venv-wheel/bin/python -c 'import keras_temporal_reg as k; assert "site-packages" in k.__file__'
+	.venv-wheel/bin/ktr --version
+	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[dev]"
+	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal $(FAST)
 
 # Speed and memory against the limit and against peers; 20 to 40 minutes, BENCH=--quick for 10.
 bench: setup setup-addons .venv-peers/installed
@@ -54,7 +71,7 @@ setup-addons: .venv-addons/installed
 
 .venv/installed: setup.py
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet -e '.[dev,legacy-keras]' 'tensorflow==$(TENSORFLOW).*'
+	.venv/bin/python -m pip install --quiet -e '.[dev,legacy-keras,onnx]' 'tensorflow==$(TENSORFLOW).*'
 	touch $@
 
 .venv/docs-installed: .venv/installed
@@ -72,4 +89,4 @@ setup-addons: .venv-addons/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-addons .venv-peers demo-output build site *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .venv-addons .venv-peers .venv-wheel demo-output dist build site *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -42,17 +42,22 @@ EXTRAS = {
     "video": VIDEO,
     "demo": DEMO,
     "all": DEMO,
+    # What Keras 3 needs to export a network as ONNX, and what runs it.
+    "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.16"],
     # The site, see `make docs`.
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
     "dev": [
         *DEMO,
+        "build>=1",
         "hypothesis>=6",
+        "keras-tuner>=1.4",
         "mypy>=1.8",
         "playwright>=1.40",
         "pytest>=8",
         "pytest-xdist>=3.5",
         "ruff>=0.8",
         "scipy>=1.11",
+        "tensorboard>=2.15",
     ],
 }
 
@@ -76,6 +81,9 @@ setup(
         "Intended Audience :: Science/Research",
         "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Typing :: Typed",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Image Processing",

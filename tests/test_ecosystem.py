@@ -222,10 +222,10 @@ def test_every_public_class_with_a_config_comes_back_from_it():
         assert keras.utils.serialize_keras_object(other) == config
 
 
-@pytest.mark.parametrize("backend", ["op", "tfa"])
-def test_a_backend_chosen_by_name_trains_the_demos_network_in_the_graph(backend, monkeypatch):
+@pytest.mark.parametrize("name", ["op", "tfa"])
+def test_a_backend_chosen_by_name_trains_the_demos_network_in_the_graph(name, monkeypatch):
     traced = []
-    if backend == "tfa":
+    if name == "tfa":
         tfa = pytest.importorskip("tensorflow_addons")
         real = tfa.image.transform
         monkeypatch.setattr(
@@ -235,8 +235,8 @@ def test_a_backend_chosen_by_name_trains_the_demos_network_in_the_graph(backend,
         real = image._forward_op
         monkeypatch.setattr(image, "_forward_op", lambda *a, **k: traced.append(1) or real(*a, **k))
 
-    def trained(name):
-        image.set_backend(name)
+    def trained(backend):
+        image.set_backend(backend)
         keras.utils.set_random_seed(0)
         base = networks.colorization_unet(4)
         model = ktr.RegularizedModel(base, ktr.RandomAffine(seed=0))
@@ -249,23 +249,23 @@ def test_a_backend_chosen_by_name_trains_the_demos_network_in_the_graph(backend,
 
     through_plain_ops = trained("xla")
     assert not traced
-    through_the_op = trained(backend)
+    through_the_op = trained(name)
     # Of the pair once, and of f(x) in the loss.
     assert len(traced) >= 2
     for a, b in zip(weights(through_plain_ops), weights(through_the_op)):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["op", "tfa"])
-def test_under_xla_such_a_backend_gives_way_and_says_so_once(backend, caplog, monkeypatch):
-    if backend == "tfa":
+@pytest.mark.parametrize("name", ["op", "tfa"])
+def test_under_xla_such_a_backend_gives_way_and_says_so_once(name, caplog, monkeypatch):
+    if name == "tfa":
         pytest.importorskip("tensorflow_addons")
     monkeypatch.setattr(image, "_fallbacks_logged", set())
-    image.set_backend(backend)
+    image.set_backend(name)
     model = ktr.RegularizedModel(network(), ktr.RandomAffine(seed=0))
     model.compile("sgd", ktr.losses.TransformInvarianceLoss(), jit_compile=True)
     with caplog.at_level(logging.WARNING, logger="keras_temporal_reg"):
         history = fit(model, epochs=2)
     said = [r.getMessage() for r in caplog.records if r.name.startswith("keras_temporal_reg")]
-    assert len(said) == 1 and f"'{backend}' has no XLA kernel" in said[0]
+    assert len(said) == 1 and f"'{name}' has no XLA kernel" in said[0]
     assert np.isfinite(history["loss"]).all()
