@@ -10,8 +10,10 @@ more channel, what the losses need to know of it: its role, its weight in the me
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
+from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
 
 import tensorflow as tf
@@ -194,13 +196,15 @@ def _pair(
         )
     else:
         moved_y = moved(head(y))
-        moved_x = make_input(moved_y)
+        with _random_numbers_apart():
+            moved_x = make_input(moved_y)
         tf.nest.assert_same_structure(x, moved_x)
     if perturbation is not None:
-        moved_x = tf.nest.map_structure(
-            lambda t: tf.cast(call_in_training(perturbation, t), t.dtype) if is_image(t) else t,
-            moved_x,
-        )
+        with _random_numbers_apart():
+            moved_x = tf.nest.map_structure(
+                lambda t: tf.cast(call_in_training(perturbation, t), t.dtype) if is_image(t) else t,
+                moved_x,
+            )
     moved_x = tf.nest.map_structure(_like, moved_x, x)
     paired_x = tf.nest.map_structure(lambda a, b: _interleave(a, b, count), x, moved_x)
     paired_y = _interleave(y, moved_y, count)
@@ -265,6 +269,26 @@ def _check_sizes(x_size: tuple[Any, Any], y_size: tuple[Any, Any]) -> None:
         raise ValueError(
             f"y must have at least {_SLOTS} pixels, to carry T. Received: {y_size[0]} x {y_size[1]}"
         )
+
+
+@contextlib.contextmanager
+def _random_numbers_apart() -> Iterator[None]:
+    """Random ops in this block draw other numbers than the same ops in another function.
+
+    Under a global seed the first random op of each traced function draws the same numbers. The
+    noise of T(x) would be that of x where `make_input` made both, and a network would learn to
+    keep it.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    seed = None if tf.executing_eagerly() else graph.seed
+    if seed is None:
+        yield
+        return
+    graph.seed = seed ^ 0x5A17  # any other seed
+    try:
+        yield
+    finally:
+        graph.seed = seed
 
 
 def call_in_training(function: Callable[..., tf.Tensor], images: tf.Tensor) -> tf.Tensor:

@@ -254,6 +254,31 @@ def test_make_input_makes_the_counterpart_from_the_moved_target():
     np.testing.assert_allclose(paired_x[1::2], pooled(warped(y, of_y)), atol=1e-5)
 
 
+def _noisy(images):
+    return images + tf.random.normal(tf.shape(images))
+
+
+@pytest.mark.parametrize("name", ["make_input", "perturbation"])
+def test_noise_of_the_counterpart_is_not_that_of_the_sample(name):
+    keras.utils.set_random_seed(5)
+    y = tf.zeros((2, 64, 64, 1))
+    dataset = tf.data.Dataset.from_tensors(y).map(lambda y: (_noisy(y), y)).repeat(2)
+    given = {name: _noisy}
+    if name == "perturbation":
+        given["make_input"] = lambda y: y
+
+    @tf.function
+    def paired_in_a_step(x, y):
+        return pair(x, y, transform=None, **given)[0]
+
+    in_graph = [paired_in_a_step(x, y) for x, y in dataset]
+    in_pipeline = [x for x, _ in ktr.data.pair_with_transformed(dataset, None, seed=1, **given)]
+    for x in (*in_graph, *in_pipeline):
+        correlation = np.corrcoef(x[::2].numpy().ravel(), x[1::2].numpy().ravel())
+        # 8192 pixels: 0.011 is one standard deviation of what chance gives.
+        assert abs(correlation[0, 1]) < 0.06
+
+
 def test_perturbation_comes_after_make_input():
     y = random_batch()
     paired_x, y_true, _ = pair(
