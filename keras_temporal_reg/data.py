@@ -56,8 +56,9 @@ def pair_with_transformed(
     Returns:
         A data set whose batches have twice the rows, ``x0, T(x0), x1, ...``, or as many more as
         `pair_fraction` says, the pairs first; `y` has one more channel, which carries T to the
-        loss. Where a distribution strategy divides such a batch, each replica needs an even
-        number of rows: the loss is NaN where a sample and its counterpart were torn apart.
+        loss. Where a distribution strategy divides such batches, make their size a multiple of
+        the number of replicas, and drop the remainder: a sample that is torn from its counterpart
+        is an error, and under XLA a loss of NaN.
 
     Raises:
         TypeError: if `dataset` is no `tf.data.Dataset`.

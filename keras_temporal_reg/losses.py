@@ -109,14 +109,17 @@ class _RegularizedLoss(keras.losses.Loss):
             ``(R, height, width)`` float32 (float64 for float64 outputs), whose mean is L.
         """
         y_true, y_pred = _in_full_precision(y_true), _in_full_precision(y_pred)
+
+        def paired() -> tf.Tensor:
+            fuses = self._fuses and image.may_compile() and xla.pays(y_true, y_pred)
+            with tf.control_dependencies(_refused_if_torn(y_true)):
+                target = tf.identity(y_true)
+            return (self._fused_paired if fuses else self._paired)(target, y_pred)
+
         return _if_paired(
             y_true,
             y_pred,
-            lambda: (
-                self._fused_paired(y_true, y_pred)
-                if self._fuses and image.may_compile() and xla.pays(y_true, y_pred)
-                else self._paired(y_true, y_pred)
-            ),
+            paired,
             lambda: self._reconstruction_map(_plain(y_true, y_pred), y_pred),
         )
 
@@ -139,8 +142,8 @@ class _RegularizedLoss(keras.losses.Loss):
         regularizer = tf.pad(both, [[0, odd_row_out], [0, 0], [0, 0]])
         role = tf.cast(rows.is_counterpart, y_pred.dtype)
         weight = tf.cast(rows.weight, y_pred.dtype)
-        # Rather no loss than a wrong one: a counterpart that does not follow its sample.
-        torn = tf.reduce_any(rows.is_counterpart[first] > 0.5)
+        # Rather no loss than a wrong one; under XLA nothing else could tell.
+        torn = pairing.is_torn(y_true)
         weight += tf.where(torn, float("nan"), tf.zeros((), y_pred.dtype))
         of_vis = (1.0 - self.alpha) * weight * (1.0 - role)
         of_reg = self.alpha * weight * role
@@ -327,6 +330,22 @@ def _if_paired(
         return paired() if extra else plain()
     # Keras 3 can forget the number of channels while it traces; then only the run can tell.
     return tf.cond(tf.equal(extra, 1), paired, plain)
+
+
+def _refused_if_torn(y_true: tf.Tensor) -> list[tf.Operation]:
+    """An operation that fails where a pair was torn apart; XLA has none that does."""
+    if xla.is_tracing():
+        return []
+    check = tf.debugging.Assert(
+        tf.logical_not(pairing.is_torn(y_true)),
+        [
+            "y_true must have each counterpart right behind its sample. Received: a part of a "
+            "paired batch in which they were torn apart, as a distribution strategy does whose "
+            "replicas get an odd number of rows. Take batches of a multiple of the number of "
+            "replicas, with drop_remainder=True, or RegularizedModel, which pairs on each replica"
+        ],
+    )
+    return [] if check is None else [check]
 
 
 def _plain(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -36,6 +36,8 @@ class RegularizedModel(keras.Model):
     Raises:
         ValueError: if the model has several outputs or its output's aspect is not that of
             its input, or if pair_fraction is outside of (0, 1].
+        NotImplementedError: under a `MultiWorkerMirroredStrategy` of several workers with Keras 3,
+            whose `fit` cannot train there.
 
     Example:
         >>> from tensorflow import keras
@@ -60,6 +62,7 @@ class RegularizedModel(keras.Model):
         **kwargs: Any,
     ) -> None:
         _check_base_model(base_model)
+        _check_workers(tf.distribute.get_strategy())
         # The base model's policy, by which Keras decides whether to scale the loss.
         kwargs.setdefault("dtype", base_model.dtype_policy)
         super().__init__(**kwargs)
@@ -179,3 +182,16 @@ def _check_base_model(model: Any) -> None:
             checks.same_aspect(
                 "the input", images[0].shape[1:3], "the output", outputs[0].shape[1:3]
             )
+
+
+def _check_workers(strategy: tf.distribute.Strategy) -> None:
+    """That this Keras can train on so many workers: Keras 3 fails later, and says nothing."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return
+    here, everywhere = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync
+    if hasattr(keras, "ops") and everywhere > here:
+        raise NotImplementedError(
+            "Keras 3 cannot train under a MultiWorkerMirroredStrategy of several workers. Set "
+            "TF_USE_LEGACY_KERAS=1, with the package tf_keras, before TensorFlow is imported, or "
+            f"take TensorFlow 2.15. Received: {everywhere} replicas, {here} of them in this process"
+        )

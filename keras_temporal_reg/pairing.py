@@ -133,6 +133,12 @@ def unpack(y_true: tf.Tensor) -> Rows:
     return Rows(y, numbers[:, 0], numbers[:, 1], numbers[:, 2:] + identity)
 
 
+def is_torn(y_true: tf.Tensor) -> tf.Tensor:
+    """A scalar bool: whether a counterpart stands where only a sample can, in a paired target."""
+    # The role's leading part is all of it.
+    return tf.reduce_any(y_true[::2, 0, 0, -1] > 0.5)
+
+
 def originals(tensor: tf.Tensor, pair_fraction: Any = 1.0) -> tf.Tensor:
     """The rows of a paired tensor that are no counterparts, in the order of their pairing.
 

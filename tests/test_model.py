@@ -1,9 +1,5 @@
 """Tests of keras_temporal_reg.model: the in-graph route, on every kind of model and mode."""
 
-import os
-import subprocess
-import sys
-import textwrap
 import types
 
 import numpy as np
@@ -813,58 +809,6 @@ def test_training_is_traced_once():
         if epochs == 1:
             after_one_epoch = len(traces)
     assert 1 <= len(traces) == after_one_epoch <= 3
-
-
-MIRRORED = """
-import numpy as np
-import tensorflow as tf
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(cpu, two)
-from tensorflow import keras
-import keras_temporal_reg as ktr
-
-keras.utils.set_random_seed(0)
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-assert strategy.num_replicas_in_sync == 2
-with strategy.scope():
-    base = keras.Sequential(
-        [keras.Input((16, 16, 3)), keras.layers.Conv2D(2, 3, padding="same")]
-    )
-    model = ktr.RegularizedModel(base, ktr.RandomAffine(seed=0))
-    model.compile(keras.optimizers.SGD(0.1), ktr.losses.TransformInvarianceLoss(), metrics=["mae"])
-before = base.get_weights()[0]
-rng = np.random.default_rng(0)
-x = rng.uniform(size=(16, 16, 16, 3)).astype("float32")
-y = rng.uniform(size=(16, 16, 16, 2)).astype("float32")
-history = model.fit(x, y, batch_size=8, epochs=2, verbose=0).history
-assert np.all(np.isfinite(history["loss"])), history
-assert history["loss"][1] < history["loss"][0], history
-assert np.all(np.isfinite(history["mae"])), history
-assert np.abs(base.get_weights()[0] - before).max() > 0
-
-from keras_temporal_reg import pairing
-first, second = strategy.experimental_local_results(
-    strategy.run(tf.function(lambda: pairing.unpack(model.pair(x[:4], y[:4])[1]).transforms))
-)
-first, second = np.array(first), np.array(second)
-assert np.abs(first - second)[1::2].max() > 1e-3
-print("trained", model.predict(x, batch_size=8, verbose=0).shape)
-"""
-
-
-def test_mirrored_strategy_trains_and_its_replicas_draw_apart():
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MIRRORED)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "trained (16, 16, 16, 2)" in done.stdout
 
 
 @pytest.mark.parametrize("loss", ["mse", None, "keras", lambda a, b: 0.0])
