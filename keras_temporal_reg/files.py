@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -10,14 +11,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _held: set[Path] = set()
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, of the same suffix, renamed to it when all went well."""
+    """A temporary path beside `path`, of the same suffix, renamed to it when all went well.
+
+    A process that is killed leaves a folder ``.writing-...``, which nothing reads again.
+
+    Raises:
+        OSError: if there is no room for it.
+    """
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
-        yield temporary
+        try:
+            yield temporary
+        except Exception as error:
+            # HDF5 and TensorFlow have errors of their own, and the number in their words at best.
+            for number in _NO_ROOM:
+                if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                    raise OSError(f"{path} cannot be written: {os.strerror(number)}") from error
+            raise
         os.replace(temporary, path)
 
 

@@ -669,6 +669,8 @@ def _check_can_be_saved(base: Any, output: Path, form: str) -> None:
             saved.save(base, Path(folder) / "trial", form)
             # What came from the model's own file has had its consent.
             saved.load(Path(folder) / "trial", allow_code=True)
+        except OSError as error:
+            raise OSError(f"output {output} cannot be written: {error}") from error
         except (ValueError, TypeError, NotImplementedError) as error:
             raise saved.ModelError(
                 f"output {output} cannot hold this model in the form {form} ({error})"
