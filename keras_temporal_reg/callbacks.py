@@ -1,10 +1,12 @@
-"""Watch stability while training."""
+"""Watch stability while training, and numbers."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import checks, metrics
@@ -72,3 +74,66 @@ class TemporalStability(keras.callbacks.Callback):
             self.stability.update_state(self.reference[frames], np.asarray(result, np.float64))
         if logs is not None:
             logs.update({f"stability_{k}": v for k, v in self.stability.result().items()})
+
+
+class CheckNumerics(keras.callbacks.Callback):
+    """Stops at the first batch whose loss or gradient is NaN or infinite, and undoes its step.
+
+    The weights and the optimizer are then as they were before that batch. For this they are copied
+    before each, so it takes their memory once more. It works under XLA too. `data.check_numerics`
+    says whether the batch itself was to blame.
+
+    Under ``mixed_float16`` Keras by itself skips steps whose gradients are not finite, and no more
+    is said of those. With `steps_per_execution` all steps of an execution are one.
+
+    Raises:
+        ValueError: in training, with the number of the batch and the epoch, counted from 0 as in
+            all callbacks.
+
+    Example:
+        >>> import numpy as np, keras_temporal_reg as ktr
+        >>> from tensorflow import keras
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 3)])
+        >>> model.compile("sgd", "mse")
+        >>> x, y = np.full((2, 8, 8, 1), np.nan), np.zeros((2, 6, 6, 1))
+        >>> model.fit(x, y, verbose=0, callbacks=[ktr.callbacks.CheckNumerics()])
+        Traceback (most recent call last):
+        ...
+        ValueError: the loss of batch 0 in epoch 0 is NaN or infinite; ...
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epoch = 0
+        self._before: list[tf.Tensor] = []
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        # What the first step would make has to be there before it.
+        if not getattr(self.model.optimizer, "built", False):
+            self.model.optimizer.build(self.model.trainable_variables)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._before = [tf.identity(tf.convert_to_tensor(v)) for v in self._variables()]
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            bad = "loss"
+        elif not all(
+            tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v)))
+            for v in self.model.trainable_variables
+        ):
+            bad = "gradient"
+        else:
+            return
+        for variable, value in zip(self._variables(), self._before):
+            variable.assign(value)
+        raise ValueError(
+            f"the {bad} of batch {batch} in epoch {self._epoch} is NaN or infinite; the weights "
+            "are as they were before that batch"
+        )
+
+    def _variables(self) -> list[Any]:
+        return [*self.model.variables, *self.model.optimizer.variables]

@@ -340,6 +340,12 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
         help="stop when the validation loss has not fallen for N tenths of the steps",
     )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="where to log for TensorBoard")
+    parser.add_argument(
+        "--check-numerics",
+        action="store_true",
+        help="stop before a batch is trained on in which anything is NaN or infinite, and name "
+        "its pictures",
+    )
     parser.add_argument("--seed", type=_natural, default=0, help="same seed, same numbers")
     parser.add_argument(
         "--restart", action="store_true", help="forget an interrupted run in place of going on"
@@ -372,6 +378,7 @@ def _finetune(options: argparse.Namespace) -> int:
         logs=options.logs,
         resume=not options.restart,
         values=options.values,
+        check_numerics=options.check_numerics,
         show_progress=not options.quiet,
     )
     _print(options, result, finetuning.show)

@@ -166,6 +166,17 @@ def room(sample: Sample, shape: Shape) -> tuple[int, int]:
     return height - shape.height, width - shape.width
 
 
+@functools.lru_cache(maxsize=2)
+def _order(count: int, seed: int, turn: int) -> np.ndarray:
+    return np.random.default_rng((seed, turn, 1)).permutation(count)
+
+
+def pairs_of_step(pairs: Sequence[Pair], batch_size: int, seed: int, step: int) -> list[Pair]:
+    """Where the rows of a batch of `random_crops` come from."""
+    places = (divmod(step * batch_size + row, len(pairs)) for row in range(batch_size))
+    return [pairs[_order(len(pairs), seed, turn)[place]] for turn, place in places]
+
+
 def random_crops(
     pairs: Sequence[Pair],
     read: Callable[[Pair], Sample],
@@ -180,16 +191,11 @@ def random_crops(
     """
     first = cut(read(pairs[0]), shape, 0, 0)
 
-    @functools.lru_cache(maxsize=2)
-    def order(turn: int) -> np.ndarray:
-        return np.random.default_rng((seed, turn, 1)).permutation(len(pairs))
-
     def batch(step: np.ndarray) -> list[np.ndarray]:
         rng = np.random.default_rng((seed, int(step)))
         made = [np.empty((batch_size, *part.shape), np.float32) for part in first]
-        for row in range(batch_size):
-            turn, place = divmod(int(step) * batch_size + row, len(pairs))
-            sample = read(pairs[order(turn)[place]])
+        for row, pair in enumerate(pairs_of_step(pairs, batch_size, seed, int(step))):
+            sample = read(pair)
             top, left = (int(rng.integers(spare + 1)) for spare in room(sample, shape))
             flip = -1 if rng.integers(2) else 1
             for whole, part in zip(made, cut(sample, shape, top, left)):

@@ -206,6 +206,58 @@ def _moved_alike(layer: pairing.ImageFunction, images: list[tf.Tensor]) -> list[
     return [tf.ensure_shape(tf.cast(part, t.dtype), t.shape) for part, t in zip(parts, floats)]
 
 
+def check_numerics(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Stop before a batch that holds NaN or infinity, and say where.
+
+    Keras would train on it, and have no weights any more. A look at each number costs little beside
+    a training step. Check before you pair; `callbacks.CheckNumerics` watches what comes out::
+
+        dataset = ktr.data.check_numerics(dataset)
+        model.fit(ktr.data.pair_with_transformed(dataset, ktr.RandomAffine()))
+
+    Args:
+        dataset: batches ``(x, y)`` or ``(x, y, sample_weight)``, as `pair_with_transformed` takes
+            them.
+
+    Returns:
+        A data set of the same elements, which raises `tf.errors.InvalidArgumentError` in place of
+        such a batch. It says whether that is x, y or sample_weight, which batch it is, and in which
+        rows, both counted from 0.
+
+    Raises:
+        TypeError: if `dataset` is no `tf.data.Dataset`.
+        ValueError: if its elements are not such batches.
+
+    Example:
+        >>> import numpy as np, tensorflow as tf, keras_temporal_reg as ktr
+        >>> y = np.zeros((4, 16, 16, 1), "float32")
+        >>> y[3, 0, 0, 0] = np.nan
+        >>> dataset = tf.data.Dataset.from_tensor_slices((y, y)).batch(2)
+        >>> len(list(ktr.data.check_numerics(dataset).take(1)))
+        1
+        >>> list(ktr.data.check_numerics(dataset))
+        Traceback (most recent call last):
+        ...
+        tensorflow.python.framework.errors_impl.InvalidArgumentError: ...
+    """
+    _check(dataset)
+
+    def checked(number: tf.Tensor, element: tuple[Any, ...]) -> Any:
+        checks_of_parts = []
+        for name, part in zip(("x", "y", "sample_weight"), element):
+            for tensor in tf.nest.flatten(part):
+                if tensor.dtype.is_floating:
+                    others = list(range(1, tensor.shape.rank))
+                    bad = tf.reduce_any(~tf.math.is_finite(tensor), axis=others)
+                    said = f"{name} must be finite. Received: NaN or inf in this batch and its rows"
+                    words = [said, number, tf.where(bad)[:, 0]]
+                    checks_of_parts.append(tf.debugging.Assert(~tf.reduce_any(bad), words, 100))
+        with tf.control_dependencies(checks_of_parts):
+            return tf.nest.map_structure(tf.identity, element)
+
+    return dataset.enumerate().map(checked)
+
+
 def seed_pairs(seed: int) -> tf.data.Dataset:
     """Seeds for stateless random numbers, ``(2,)`` int64 each: other ones in each epoch."""
     numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)

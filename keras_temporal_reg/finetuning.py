@@ -13,6 +13,7 @@ import importlib.util
 import itertools
 import json
 import math
+import re
 import shutil
 import tempfile
 import time
@@ -26,10 +27,12 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import (
+    callbacks,
     camera,
     checks,
     choosing,
     crops,
+    data,
     files,
     losses,
     materials,
@@ -123,6 +126,7 @@ def finetune(
     resume: bool = True,
     show_progress: bool = True,
     values: tuple[float, float] | None = None,
+    check_numerics: bool = False,
 ) -> FineTuned:
     """Fine-tune a saved model and save the result; the original stays as it is.
 
@@ -173,6 +177,8 @@ def finetune(
         resume: go on with an interrupted run; False starts anew.
         show_progress: show a progress bar.
         values: lowest and highest value of the model's inputs and outputs. None: 0 and 1.
+        check_numerics: stop at the first batch in which anything is NaN or infinite, before it is
+            trained on, and name what and the pictures; it costs a copy of the weights each step.
 
     Returns:
         What was done.
@@ -312,7 +318,18 @@ def finetune(
         training.compile_for(network, loss(alpha=strength), learning_rate, steps)
         with progress.bars(show_progress) as start:
             advance = start("fine-tuning", steps)
-            state = _train(network, batches, validated, settings, stored, folder, advance, logs)
+            whence = functools.partial(crops.pairs_of_step, learned, batch_size, seed)
+            state = _train(
+                network,
+                batches,
+                validated,
+                settings,
+                stored,
+                folder,
+                advance,
+                logs,
+                whence if check_numerics else None,
+            )
         saved.save(base, output, form)
         shutil.rmtree(folder, ignore_errors=True)
     return FineTuned(
@@ -488,8 +505,12 @@ def _train(
     folder: Path,
     advance: Callable[..., None],
     logs: Any,
+    whence: Callable[[int], list[crops.Pair]] | None,
 ) -> dict[str, Any]:
-    """Train part by part, from the last checkpoint on; returns how it went."""
+    """Train part by part, from the last checkpoint on; returns how it went.
+
+    With `whence`, which tells where the rows of a step come from, numbers are checked.
+    """
     steps, patience = settings["steps"], settings["early_stopping"]
     base = network.base_model
     network.optimizer.build(base.trainable_variables)
@@ -509,28 +530,37 @@ def _train(
         best = [arrays[f"best{n}"] for n in range(sum(name.startswith("best") for name in arrays))]
         advance(state["done"])
 
-    callbacks: list[Any] = [
+    called: list[Any] = [
         keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda batch, logs: advance(1, f"loss {logs['loss']:.5f}")
         )
     ]
+    if whence is not None:
+        called.append(callbacks.CheckNumerics())
     if logs is not None:
-        callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
+        called.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
     bounds = [steps * part // PARTS for part in range(PARTS + 1)]
     parts = [part for part in range(PARTS) if bounds[part + 1] > max(bounds[part], state["done"])]
     for part in parts:
         if patience is not None and _waited(state["val_loss"]) >= patience:
             break
         started = time.monotonic()
-        history = network.fit(
-            batches(bounds[part], bounds[part + 1]),
-            initial_epoch=part,
-            epochs=part + 1,
-            validation_data=validated,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        ).history
+        trained = batches(bounds[part], bounds[part + 1])
+        try:
+            history = network.fit(
+                trained if whence is None else data.check_numerics(trained),
+                initial_epoch=part,
+                epochs=part + 1,
+                validation_data=validated,
+                callbacks=called,
+                shuffle=False,
+                verbose=0,
+            ).history
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
+            reason = None if whence is None else _not_finite(str(error), bounds[part], whence)
+            if reason is None:
+                raise
+            raise ValueError(reason) from error
         if not all(math.isfinite(values[-1]) for values in history.values()):
             shutil.rmtree(folder, ignore_errors=True)
             raise ValueError(
@@ -549,6 +579,30 @@ def _train(
         for variable, value in zip(base.variables, best):
             variable.assign(value)
     return state
+
+
+def _not_finite(error: str, first: int, whence: Callable[[int], list[crops.Pair]]) -> str | None:
+    """What was not finite and where, by an error of the checks; None where it is another error.
+
+    Args:
+        error: its words.
+        first: the step that its batches are counted from.
+        whence: the pictures of a step.
+    """
+    batch = re.search(r"(x|y) must be finite\. .*\] \[(\d+)\] \[([\d ]+)\]", error)
+    value = re.search(r"the (loss|gradient) of batch (\d+)", error)
+    found = batch or value
+    if found is None:
+        return None
+    step = first + int(found[2])
+    pairs = whence(step)
+    if batch is not None:
+        pairs = [pairs[int(row)] for row in batch[3].split()]
+    names = ", ".join(dict.fromkeys(pair.x.name for pair in pairs))
+    return (
+        f"the {found[1]} of step {step} is NaN or infinite, so it was not trained on, and no model "
+        f"was written. Its pictures: {names}"
+    )
 
 
 def _waited(val_loss: Sequence[float]) -> int:
