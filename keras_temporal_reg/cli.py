@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -70,6 +72,17 @@ def _checked(check: Callable[..., Any], convert: Callable[[str], Any], *bounds: 
     return parse
 
 
+def _task(name: str) -> str:
+    """A task's name; one in a file of the current folder is found, as by ``python -m``."""
+    # At the end and for this alone, so that a file there takes the place of no installed package.
+    sys.path.append(os.getcwd())
+    # What is wrong with it the command itself says.
+    with contextlib.suppress(ValueError):
+        tasks.find(name)
+    sys.path.pop()
+    return name
+
+
 def _number_or_word(text: str) -> float | str:
     try:
         return float(text)
@@ -133,6 +146,7 @@ def _add_network_options(parser: argparse.ArgumentParser) -> None:
     own = ", ".join(sorted(t.name for t in vars(tasks).values() if isinstance(t, tasks.Task)))
     parser.add_argument(
         "--task",
+        type=_task,
         default="restoration",
         help=f"what the network does: {own}; or the dotted path of a Task of your own",
     )

@@ -70,6 +70,20 @@ def test_the_package_runs_as_a_module():
     assert done.stdout.startswith("ktr ")
 
 
+def test_a_task_in_the_current_folder_is_found(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_own_tasks.py").write_text(
+        "from keras_temporal_reg import tasks\ntoning = tasks.restoration\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    before = [*sys.path]
+    command = ["evaluate", "none.keras", "--clip", "none.mp4", "--task"]
+    assert cli.main([*command, "my_own_tasks.toning"]) == 1
+    assert "none.keras" in capsys.readouterr().err
+    assert cli.main([*command, "my_own_tasks.colour"]) == 2
+    assert "has no attribute 'colour'" in capsys.readouterr().err
+    assert sys.path == before
+
+
 @pytest.fixture
 def material(tmp_path):
     """A network in a file, and a clip as a folder of noisy pictures."""
