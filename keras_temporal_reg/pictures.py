@@ -13,6 +13,8 @@ from keras_temporal_reg import files
 LDR_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 HDR_SUFFIXES = (".exr", ".hdr")
 SUFFIXES = (*LDR_SUFFIXES, *HDR_SUFFIXES)
+# Pillow goes by content, and knows some that other programs draw, such as EPS.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 2**27  # 134 million; a file that claims more is broken or an attack
 
 
@@ -121,7 +123,7 @@ def _natural(path: Path) -> list[Any]:
 def _ldr_size(path: Path) -> tuple[int, int]:
     pil = _import("PIL.Image")
     try:
-        with pil.open(path) as opened:
+        with pil.open(path, formats=_FORMATS) as opened:
             width, height = opened.size
             if opened.format == "TIFF":  # whose size some versions of Pillow have turned already
                 width, height = opened.tag_v2[256], opened.tag_v2[257]
@@ -138,7 +140,7 @@ def _read_ldr(path: Path) -> np.ndarray:
     pil = _import("PIL.Image")
     ops = _import("PIL.ImageOps")
     try:
-        with pil.open(path) as opened:
+        with pil.open(path, formats=_FORMATS) as opened:
             picture = ops.exif_transpose(opened)
             if picture.mode.startswith("I"):  # 16 bits a pixel, grey
                 grey = np.asarray(picture, np.float32) / 65535.0
@@ -176,8 +178,9 @@ def _read_exr(path: Path) -> np.ndarray:
 def _radiance_size(path: Path) -> tuple[int, int]:
     with path.open("rb") as opened:
         head = opened.read(4096)
-    size = re.search(rb"[-+]Y (\d+) [-+]X (\d+)", head)
-    if not head.startswith(b"#?") or size is None:
+    # The line after the first empty one: others can be comments. OpenCV cuts lines at 127 bytes.
+    size = re.match(rb"#\?(?:[^\n\0]{1,126}\n)+\n-Y (\d+) \+X (\d+)\s*\n", head)
+    if size is None:
         raise PictureError(f"picture {path} cannot be read (no Radiance header)")
     return int(size[1]), int(size[2])
 

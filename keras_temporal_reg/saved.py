@@ -28,6 +28,7 @@ from keras_temporal_reg.tasks import Task
 KERAS_3 = hasattr(keras, "ops")
 FORMS = ("keras", "h5", "savedmodel")
 MAX_CONFIG_BYTES = 64 * 2**20  # of JSON; the largest known networks need some megabytes
+MAX_WEIGHTS_BYTES = 2**32  # unpacked: a billion weights
 
 _SUFFIXES = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", "": "savedmodel"}
 _NAMES = {"keras": "model.keras", "h5": "model.h5", "savedmodel": "model"}
@@ -42,17 +43,31 @@ _CODE = {"lambda", "__lambda__", "tfsmlayer", "torchmodulewrapper", "jaxlayer", 
 _PACKAGES = {"keras", "tf_keras", "tensorflow", "keras_cv", "keras_temporal_reg"}
 # Of keras itself and of TensorFlow only what networks are made of: Keras 2 fetches whatever a
 # config names, and both packages hold functions that write files and start processes.
-_KERAS_FUNCTIONS = re.compile(
-    r"(tf_)?keras(\.src)?\.(activations|constraints|initializers|losses|metrics|ops|regularizers)\b"
+_FUNCTIONS = re.compile(
+    r"((tf_)?keras(\.src)?\.(activations|constraints|initializers|losses|metrics|ops|regularizers)"
+    r"|keras_temporal_reg\.(image|losses|metrics))\b"
 )
 _TENSORFLOW_FUNCTIONS = re.compile(
     r"tensorflow(\.python\.ops)?\.((nn|math|image)|(gen_)?(nn|math|image)_(ops|impl|ops_impl))"
 )
 _TENSORFLOW_REFUSED = re.compile(
-    r"(^|[._])(io|raw_ops|py_func|py_function|numpy_function|load_library|load_op_library|"
-    r"read_file|write_file|matching_files|saved_model|gfile|print)([._]|$)"
+    r"(^|[._])(io|raw_ops|py_func|py_function|numpy_function|load_\w+|"
+    r"read_file|write_file|matching_files|saved_model|gfile|[pP]rint|import_graph_def)([._]|$)"
 )
-_GRAPH_REFUSED = {"ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless"}
+# What a layer of Keras 2 may call: names of TensorFlow itself, and of these parts of it.
+_TENSORFLOW_CALLS = re.compile(
+    r"(compat\.v1\.)?"
+    r"((__operators__|bitwise|dtypes|image|linalg|math|nn|ragged|random|signal|strings)\.)?\w+"
+)
+# Operations that reach for files, the network or Python.
+_GRAPH_REFUSED = re.compile(
+    r"File|Record|Reader|Dataset|Summary|Save|Restore|Checkpoint|PyFunc|Print|Debug|Remote|Rpc|"
+    r"Proto|ImmutableConst|Vocab|Remap|ImportEvent|Dump|FixedUnigram"
+)
+# Of the functions that save and restore a SavedModel's variables, which nothing here calls.
+_SAVERS = {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"}
+# Layers that can read what they know from another file, which a path in the config names.
+_LOOKUPS = {"stringlookup", "integerlookup", "textvectorization"}
 
 
 class ModelError(ValueError):
@@ -292,6 +307,8 @@ def _read_zip(path: Path) -> tuple[Any, str]:
     """Config and Keras version of a .keras file."""
     try:
         with zipfile.ZipFile(path) as opened:
+            # What a member claims to unpack to is all that Python will read of it.
+            _check_weights(path, sum(member.file_size for member in opened.infolist()))
             if "config.json" not in opened.namelist():
                 raise ModelError(f"model {path} is a zip file without config.json: no model")
             config = _parse(path, _read_member(path, opened, "config.json"))
@@ -299,6 +316,16 @@ def _read_zip(path: Path) -> tuple[Any, str]:
             if "metadata.json" in opened.namelist():
                 metadata = _parse(path, _read_member(path, opened, "metadata.json"))
                 version = str(metadata.get("keras_version", ""))
+            # Which Keras 2.15 reads with pickle, that can run anything; Keras writes none itself.
+            if "model.weights.npz" in opened.namelist():
+                raise ModelError(f"model {path} must have its weights in model.weights.h5, not npz")
+            if "model.weights.h5" in opened.namelist():
+                with opened.open("model.weights.h5") as member, tempfile.TemporaryFile() as whole:
+                    shutil.copyfileobj(member, whole)
+                    with h5py.File(whole, "r") as weights:
+                        _check_arrays(path, weights)
+    except ModelError:
+        raise
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"model {path} is a broken zip file ({error})") from error
     # With compile=False Keras leaves this one alone, and own losses are frequent in it.
@@ -327,6 +354,9 @@ def _read_h5(path: Path) -> tuple[Any, str]:
         with h5py.File(path, "r") as opened:
             config, version = (opened.attrs.get(n) for n in ("model_config", "keras_version"))
             names = ", ".join(list(opened)[:5])
+            _check_arrays(path, opened)
+    except ModelError:
+        raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise ModelError(f"model {path} is a broken H5 file ({error})") from error
     if config is None:
@@ -337,6 +367,37 @@ def _read_h5(path: Path) -> tuple[Any, str]:
     content = config if isinstance(config, bytes) else str(config).encode()
     version = version.decode() if isinstance(version, bytes) else str(version or "")
     return _parse(path, _limited(path, "model_config", content)), version
+
+
+def _check_weights(path: Path, size: int) -> None:
+    if size > MAX_WEIGHTS_BYTES:
+        raise ModelError(
+            f"model {path} must unpack to at most {MAX_WEIGHTS_BYTES // 2**20} MiB. "
+            f"Received: {size // 2**20} MiB"
+        )
+
+
+def _check_arrays(path: Path, weights: h5py.File) -> None:
+    """Refuse arrays that other files hold, and those that claim more than a model can need."""
+    size = 0
+    elsewhere: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        nonlocal size
+        if isinstance(item, h5py.Dataset):
+            size += item.size * item.dtype.itemsize if item.size else 0
+            if item.external or item.is_virtual:
+                elsewhere.append(name)
+
+    def visit_link(name: str, link: Any) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            elsewhere.append(name)
+
+    weights.visititems_links(visit_link)
+    weights.visititems(visit)
+    if elsewhere:
+        raise ModelError(f"model {path} has weights in another file ({', '.join(elsewhere[:5])})")
+    _check_weights(path, size)
 
 
 def _parse(path: Path, content: bytes | str) -> dict[str, Any]:
@@ -382,8 +443,17 @@ def _code_in(entry: dict[str, Any]) -> str | None:
     if name.lower() in _CODE:
         return "a Lambda layer" if "lambda" in name.lower() else f"a layer {name}"
     if name in ("TFOpLambda", "SlicingOpLambda"):
-        function = str(inner.get("function", "") if isinstance(inner, dict) else "")
-        return f"a call of tf.{function}" if _TENSORFLOW_REFUSED.search(function) else None
+        function = str(_of(inner, "function"))
+        known = _TENSORFLOW_CALLS.fullmatch(function) and not _TENSORFLOW_REFUSED.search(function)
+        return None if known else f"a call of tf.{function}"
+    if name == "ClassMethod":
+        return f"a call of tf.{_of(inner, 'cls_symbol')}.{_of(inner, 'method_name')}"
+    if name == "TensorFlowOpLayer":
+        operation = str(_of(_of(inner, "node_def"), "op"))
+        refused = not operation or _GRAPH_REFUSED.search(operation)
+        return f"the operation {operation or 'of an unknown name'}" if refused else None
+    if name.lower() in _LOOKUPS and isinstance(_of(inner, "vocabulary"), str):
+        return f"a layer {name} that reads another file"
     for registered in (package, str(entry.get("registered_name") or "").rpartition(">")[0]):
         if registered and registered.split(".")[0] not in _PACKAGES:
             return f"an object of the package {registered}"
@@ -394,9 +464,14 @@ def _code_in(entry: dict[str, Any]) -> str | None:
         return None  # known by its name alone, so it is here already
     if name == "function":
         return None if _is_known_function(module, str(inner)) else f"the function {module}.{inner}"
-    # A dotted name reaches from a module to what that imports.
-    known = module.split(".")[0] in _PACKAGES - {"tensorflow"} and name.isidentifier()
+    # A dotted name reaches from a module to what that imports; a small one is a function's.
+    is_class = name.isidentifier() and name.lstrip("_")[:1].isupper()
+    known = module.split(".")[0] in _PACKAGES - {"tensorflow"} and is_class
     return None if known else f"an object of the module {module}"
+
+
+def _of(entry: Any, key: str) -> Any:
+    return entry.get(key, "") if isinstance(entry, dict) else ""
 
 
 def _is_known_function(module: str, name: str) -> bool:
@@ -404,9 +479,10 @@ def _is_known_function(module: str, name: str) -> bool:
         return False
     if module == "builtins":  # which is what Keras writes for its own, by name
         return not hasattr(builtins, name)
-    own = module.split(".")[0] in ("keras_cv", "keras_temporal_reg")
     return bool(
-        own or _KERAS_FUNCTIONS.match(module) or _TENSORFLOW_FUNCTIONS.fullmatch(module)
+        module.split(".")[0] == "keras_cv"
+        or _FUNCTIONS.match(module)
+        or _TENSORFLOW_FUNCTIONS.fullmatch(module)
     ) and not _TENSORFLOW_REFUSED.search(name)
 
 
@@ -421,8 +497,8 @@ def _load_folder(path: Path, allow_code: bool, for_training: bool) -> Any:
     if not allow_code:
         for node in nodes:
             _refuse_code(path, node)
-        operations = {n.op for meta in graph.meta_graphs for n in _graph_nodes(meta.graph_def)}
-        refused = sorted(operations & _GRAPH_REFUSED)
+        operations = {name for meta in graph.meta_graphs for name in _operations(meta)}
+        refused = sorted(filter(_GRAPH_REFUSED.search, operations))
         if refused:
             raise ModelError(
                 f"model {path} holds the operations {', '.join(refused)}, which no network needs. "
@@ -446,10 +522,31 @@ def _load_folder(path: Path, allow_code: bool, for_training: bool) -> Any:
         raise ModelError(f"model {path} cannot be loaded ({_reason(error)})") from error
 
 
-def _graph_nodes(graph: Any) -> Iterator[Any]:
-    yield from graph.node
-    for function in graph.library.function:
-        yield from function.node_def
+def _operations(meta: Any) -> Iterator[str]:
+    """Names of all operations that can run: those that only save or restore are left out."""
+    graph = meta.graph_def
+    savers = {meta.saver_def.save_tensor_name.split(":")[0], meta.saver_def.restore_op_name}
+    functions = {function.signature.name: function.node_def for function in graph.library.function}
+    waiting = list(meta.object_graph_def.concrete_functions)
+    for node in graph.node:
+        if node.op not in _SAVERS:  # of TensorFlow 1, where they stand among the others
+            yield node.op
+        if node.name not in savers:
+            waiting += _called(node)
+    seen = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in functions:
+            continue
+        seen.add(name)
+        for node in functions[name]:
+            yield node.op
+            waiting += [node.op, *_called(node)]
+
+
+def _called(node: Any) -> Iterator[str]:
+    for attribute in node.attr.values():
+        yield from (function.name for function in (attribute.func, *attribute.list.func))
 
 
 def _keras_nodes(path: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -11,6 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_temporal_reg import checks, crops, data, pairing, pictures, tasks, transforms
+
+MAX_SAMPLES = 2**24  # in an HDF5 file; shuffling holds the number of each in memory
+MAX_VALUES = 2**28  # of a crop or of a whole image, in an HDF5 file
+MAX_CHUNK = 2**30  # bytes of a compressed chunk, which is unpacked for each crop out of it
 
 # The room for a crop, down and right, to its corner.
 Corner = Callable[[int, int], "tuple[int, int]"]
@@ -219,9 +225,15 @@ def from_hdf5(
         size[1:] if crop is None or len(size) == 1 else (scale * crop, scale * crop, *size[3:])
         for size, scale in zip(sizes, scales)
     ]
+    for name, shape in zip(names, shapes):
+        if math.prod(shape) > MAX_VALUES:
+            raise ValueError(
+                f"{name} in {path} must have at most {MAX_VALUES} values in what is read of an "
+                f"image. Received: {' x '.join(map(str, shape))}"
+            )
 
     def read(places: Iterable[int], corner: Corner) -> Iterator[list[np.ndarray]]:
-        with h5py.File(path, "r") as file:
+        with _readable(path) as file:
             for place in places:
                 at = corner(height - shapes[0][0], width - shapes[0][1])
                 parts = []
@@ -392,31 +404,40 @@ def _check_sample(pair: crops.Pair, sample: crops.Sample, shape: crops.Shape) ->
 def _sizes_in(path: Any, images: list[str], sample_weight: str | None) -> list[tuple[int, ...]]:
     """Shapes of the HDF5 data sets, which fit one another."""
     names = images if sample_weight is None else [*images, sample_weight]
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"path must be an HDF5 file. Received: {path} ({error})") from error
-    with file:
-        missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
+    with _readable(path) as file:
+        stored = {name: file.get(name) for name in names}
+        missing = [name for name in names if not isinstance(stored[name], h5py.Dataset)]
+        found: list[str] = []
         if missing:
-            found: list[str] = []
             file.visititems(
                 lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
             )
+        else:
+            sizes = [stored[name].shape or () for name in names]  # None where it is empty
+            kinds = [stored[name].dtype for name in names]
+            chunks = [_unpacked_at_once(stored[name]) for name in names]
+    if missing:
+        raise ValueError(
+            f"{path} must hold the HDF5 data sets {', '.join(names)}. Received: without "
+            f"{', '.join(missing)}, with {', '.join(found) or 'none'}"
+        )
+    for name, size, kind, chunk in zip(names, sizes, kinds, chunks):
+        if kind.kind not in "biuf":
+            raise ValueError(f"{name} in {path} must hold numbers. Received: {kind}")
+        if name in images and (len(size) != 4 or 0 in size):
             raise ValueError(
-                f"{path} must hold the HDF5 data sets {', '.join(names)}. Received: without "
-                f"{', '.join(missing)}, with {', '.join(found) or 'none'}"
+                f"{name} in {path} must hold images, (count, height, width, channels). "
+                f"Received: shape {size}"
             )
-        sizes = [file[name].shape or () for name in names]  # None where it is empty
-        for name, size in zip(names, sizes):
-            kind = file[name].dtype
-            if kind.kind not in "biuf":
-                raise ValueError(f"{name} in {path} must hold numbers. Received: {kind}")
-            if name in images and (len(size) != 4 or 0 in size):
-                raise ValueError(
-                    f"{name} in {path} must hold images, (count, height, width, channels). "
-                    f"Received: shape {size}"
-                )
+        if size and size[0] > MAX_SAMPLES:
+            raise ValueError(
+                f"{name} in {path} must hold at most {MAX_SAMPLES} samples. Received: {size[0]}"
+            )
+        if chunk > MAX_CHUNK:
+            raise ValueError(
+                f"{name} in {path} must have compressed chunks of at most {MAX_CHUNK // 2**20} "
+                f"MiB, best of one image. Received: {chunk // 2**20} MiB"
+            )
     if sample_weight is not None:
         high = sizes[-2][1:3]
         if sizes[-1][1:] not in ((), high, (*high, 1)):
@@ -428,3 +449,20 @@ def _sizes_in(path: Any, images: list[str], sample_weight: str | None) -> list[t
         lengths = ", ".join(f"{size[0]} in {name}" for name, size in zip(names, sizes))
         raise ValueError(f"{', '.join(names)} in {path} must be of one length. Received: {lengths}")
     return sizes
+
+
+def _unpacked_at_once(stored: h5py.Dataset) -> int:
+    """Bytes of a chunk that must be unpacked whole; 0 where there is none."""
+    compressed = stored.chunks and stored.id.get_create_plist().get_nfilters()
+    return math.prod(stored.chunks) * stored.dtype.itemsize if compressed else 0
+
+
+@contextlib.contextmanager
+def _readable(path: Any) -> Iterator[h5py.File]:
+    """The HDF5 file at `path`; what goes wrong in it is told with its name."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    # Broken files raise what HDF5 met: OSError, RuntimeError, KeyError, TypeError, ...
+    except Exception as error:
+        raise ValueError(f"path must be a whole HDF5 file. Received: {path} ({error})") from error

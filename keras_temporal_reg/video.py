@@ -22,6 +22,7 @@ from keras_temporal_reg import files, pictures
 
 FOLDER_RATE = Fraction(25)
 MAX_PIXELS = 2**26  # of a frame; 67 million are eight times 4K
+MAX_READ = 2**32  # bytes of a clip that is read whole
 # Even sizes only with halved chroma, so that odd ones keep all of it.
 CODECS = {
     ".mp4": ("libx264", {"crf": "16"}),
@@ -184,13 +185,20 @@ def read(path: Any, height: int | None = None, multiple: int = 1) -> Clip:
         multiple: scaled heights and widths are rounded to multiples of this.
 
     Raises:
-        ClipError: if the file is missing, no video, truncated, or has fewer than 2 frames.
+        ClipError: if the file is missing, no video, truncated, has fewer than 2 frames, or more
+            than fit into 4 GiB.
         ImportError: if a package of the extra ``video`` is missing.
     """
     about = info(path)
     size = _scaled_size(about.width, about.height, height, multiple)
-    read_frames = []
+    most = MAX_READ // (3 * size[0] * size[1])
+    read_frames: list[np.ndarray] = []
     for frame in frames(path):
+        if len(read_frames) >= most:
+            raise ClipError(
+                f"clip {path} must have at most {most} frames of {size[0]} x {size[1]} to be read "
+                f"whole, {MAX_READ // 2**20} MiB. Received: more"
+            )
         pixels = frame.pixels
         pixels = pixels if pixels.dtype == np.uint8 else pictures.to_bytes(pixels)
         read_frames.append(resized(pixels, *size))
@@ -409,12 +417,19 @@ def _opened(path: Path) -> Iterator[Any]:
         raise ClipError(f"clip {path} is empty (0 bytes)")
     try:
         # A file may name others for FFmpeg to open, on the network too; none of that here.
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        container = av.open(
+            str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
     except av.error.FFmpegError as error:
         raise ClipError(f"clip {path} is no readable video ({error.strerror})") from error
     with container:
         if not container.streams.video:
             raise ClipError(f"clip {path} has no video in it")
+        context = container.streams.video[0].codec_context
+        if context is None:
+            raise ClipError(f"clip {path} has video of a kind that FFmpeg cannot decode here")
+        # Frames can grow after the head of the file.
+        context.options = {"max_pixels": str(MAX_PIXELS)}
         yield container
 
 
