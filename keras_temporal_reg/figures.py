@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import tempfile
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_temporal_reg import files, metrics, video
+from keras_temporal_reg import files, metrics, pictures, video
 
 PANELS = ("input", "plain", "stabilised", "ground truth")
-GAIN = 8.0  # of the flicker in the picture of slices
+GAIN = 8.0  # by which flicker is amplified
+_PLAYER_CRF = 27  # of H.264: a notebook is to stay small
 
 
 class Row(NamedTuple):
@@ -24,6 +28,7 @@ class Row(NamedTuple):
     rate: Any
 
     def panels(self) -> list[np.ndarray]:
+        """The clips named by `PANELS`; the input is the truth in grey."""
         grey = self.truth @ np.array([0.299, 0.587, 0.114])
         grey = np.repeat(np.rint(grey).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
         return [grey, self.plain, self.stabilized, self.truth]
@@ -55,6 +60,47 @@ def comparison(path: Path, rows: Sequence[Row], scale: int = 2) -> None:
     video.write(path, frames(), rows[0].rate)
 
 
+def player(clips: Mapping[str, np.ndarray], rate: int = 12, scale: int = 2) -> str:
+    """Clips side by side in one video, in step, as HTML for a notebook.
+
+    Args:
+        clips: what to write above each, and its frames, ``(frames, height, width, 3)`` in [0, 1],
+            of as many frames all.
+        rate: frames a second.
+        scale: how much larger than the frames they are shown; even, since H.264 wants even sides.
+
+    Returns:
+        A ``<video>`` that holds its file.
+
+    Raises:
+        ValueError: if the clips differ in the number of frames.
+        ImportError: if a package of the extra ``video`` is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> player({"black": np.zeros((4, 32, 32, 3))})[:6]
+        '<video'
+    """
+    lengths = {name: len(clip) for name, clip in clips.items()}
+    if len({*lengths.values()}) != 1:
+        raise ValueError(f"clips must have as many frames as each other. Received: {lengths}")
+    height = max(clip.shape[1] for clip in clips.values()) * scale
+    with tempfile.TemporaryDirectory(prefix="ktr-") as folder:
+        path = Path(folder) / "clips.mp4"
+        with video.writer(path, Fraction(rate), crf=_PLAYER_CRF) as add:
+            for frames in zip(*clips.values()):
+                cells = [
+                    _labelled(pictures.to_bytes(f), name, height, f.shape[1] * scale, scale)
+                    for name, f in zip(clips, frames)
+                ]
+                add(np.concatenate(cells, axis=1))
+        data = base64.b64encode(path.read_bytes()).decode()
+    return (
+        '<video controls loop autoplay muted playsinline style="max-width: 100%" '
+        f'src="data:video/mp4;base64,{data}"></video>'
+    )
+
+
 def slices(path: Path, rows: Sequence[Row]) -> None:
     """One column of pixels over time, as it is and with its flicker amplified.
 
@@ -64,8 +110,12 @@ def slices(path: Path, rows: Sequence[Row]) -> None:
         path: a ``.png`` file.
         rows: one for each clip.
     """
-    from matplotlib.figure import Figure
-
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "pictures of flicker need matplotlib: pip install keras-temporal-reg[demo]"
+        ) from error
     figure = Figure(figsize=(13, 2 + 5 * len(rows)), layout="constrained")
     figure.suptitle(
         "One column of pixels over time (time runs to the right). Below each: what changes "

@@ -28,6 +28,7 @@ PUBLIC = (
     "sources",
     "files",
     "flow",
+    "figures",
     "inference",
     "materials",
     "measuring",
