@@ -121,7 +121,6 @@ UNEVEN = slice(0, 4 * BATCH + 7)  # the last batch has seven
 # The same whatever the number of replicas.
 SAME = {
     "invariance": lambda: in_graph(loss_of("TransformInvarianceLoss"), OneMotion(), X, Y),
-    "jacobian": lambda: in_graph(loss_of("SparseJacobianLoss"), OneMotion(), X, Y, WEIGHT),
     "data": lambda: in_the_pipeline(
         loss_of("TransformInvarianceLoss"), ktr.RandomAffine(seed=0), X, Y, WEIGHT
     ),

@@ -1,5 +1,6 @@
 """Several devices and several processes train what one process does."""
 
+import functools
 import json
 import os
 import pathlib
@@ -66,16 +67,9 @@ def by_workers(count, cases, folder):
     )
 
 
-@pytest.fixture(scope="module")
-def mirrored(tmp_path_factory):
-    cases = [*distributed.CASES, "torn"]
-    (found,) = in_processes([{"TEST_DEVICES": "2"}], cases, tmp_path_factory.mktemp("mirrored"))
-    return found
-
-
-@pytest.fixture(scope="module")
-def by_one_process():
-    return {name: train().get_weights() for name, train in SAME.items()}
+@functools.lru_cache
+def by_one_process(case):
+    return SAME[case]().get_weights()
 
 
 def weights(found, case):
@@ -112,65 +106,53 @@ def step_by_step(loss, transform, rows, replicas, batch=BATCH):
     return model.get_weights()
 
 
-def test_two_devices_train_what_one_process_does(mirrored, by_one_process):
-    assert mirrored["replicas"] == 2
-    assert_moved(by_one_process)
-    for case, expected in by_one_process.items():
-        assert_same(weights(mirrored, case), expected)
-
-
-def assert_moved(by_one_process):
-    start = distributed.network().get_weights()
-    for trained in by_one_process.values():
-        assert max(np.abs(u - v).max() for u, v in zip(trained, start)) > 0.01
-
-
 def of_uneven(replicas):
     loss = distributed.loss_of("TransformInvarianceLoss")
     return step_by_step(loss, ktr.RandomAffine(), UNEVEN, replicas)
 
 
-def test_two_devices_draw_their_own_motions_and_share_an_uneven_batch(mirrored):
+def furthest(a, b):
+    return max(np.abs(u - v).max() for u, v in zip(a, b))
+
+
+# One test, since each process takes its time to begin.
+def test_two_devices_train_what_one_process_does(tmp_path):
+    cases = [*distributed.CASES, "torn"]
+    (mirrored,) = in_processes([{"TEST_DEVICES": "2"}], cases, tmp_path)
+    assert mirrored["replicas"] == 2
+    for case in SAME:
+        assert furthest(by_one_process(case), distributed.network().get_weights()) > 0.01
+        assert_same(weights(mirrored, case), by_one_process(case))
+
+    # Each draws its own motions, and an uneven batch is shared as Keras shares it.
     assert_same(weights(mirrored, "uneven"), of_uneven(2))
-    # The oracle does tell one draw from another.
-    assert np.abs(weights(mirrored, "uneven")[0] - of_uneven(1)[0]).max() > 1e-4
-
-
-def test_with_alpha_0_two_devices_train_what_plain_keras_does(mirrored):
+    assert furthest(of_uneven(2), of_uneven(1)) > 1e-4
     assert_same(weights(mirrored, "alpha 0"), weights(mirrored, "plain"), atol=1e-6)
 
-
-def test_batches_made_for_each_replica_are_never_torn(mirrored):
+    # A data set of pairs: batches made for each replica, and batches that tear pairs.
     loss, rows = distributed.loss_of("SparseJacobianLoss"), slice(0, 4 * ODD)
     expected = step_by_step(loss, distributed.OneMotion(), rows, 2, batch=ODD)
     assert_same(weights(mirrored, "for each replica"), expected)
-
-
-def test_a_batch_that_tears_pairs_is_refused(mirrored):
     assert re.search(r"torn apart.*multiple of.*RegularizedModel", str(mirrored["torn"]))
 
 
 several_workers = pytest.mark.skipif(KERAS_3, reason="Keras 3 cannot train on several workers")
 
 
-def check_workers(count, cases, by_one_process, folder):
-    uneven = of_uneven(count)
-    for found in by_workers(count, [*cases, "uneven"], folder):
-        assert found["replicas"] == count
-        for case in cases:
-            assert_same(weights(found, case), by_one_process[case])
-        assert_same(weights(found, "uneven"), uneven)
-
-
 @several_workers
-def test_two_workers_train_what_one_process_does(by_one_process, tmp_path):
-    check_workers(2, ["data"], by_one_process, tmp_path)
+def test_two_workers_train_what_one_process_does(tmp_path):
+    for found in by_workers(2, ["data", "uneven"], tmp_path):
+        assert found["replicas"] == 2
+        assert_same(weights(found, "data"), by_one_process("data"))
+        assert_same(weights(found, "uneven"), of_uneven(2))
 
 
 @several_workers
 @pytest.mark.slow
-def test_four_workers_train_what_one_process_does(by_one_process, tmp_path):
-    check_workers(4, ["invariance"], by_one_process, tmp_path)
+def test_four_workers_train_what_one_process_does(tmp_path):
+    for found in by_workers(4, ["invariance"], tmp_path):
+        assert found["replicas"] == 4
+        assert_same(weights(found, "invariance"), by_one_process("invariance"))
 
 
 @pytest.mark.skipif(not KERAS_3, reason="Keras 2 can train on several workers")
