@@ -364,8 +364,9 @@ def _read_h5(path: Path) -> tuple[Any, str]:
             f"model {path} holds weights only, or no model at all (found: {names or 'nothing'}); "
             "save the whole model with model.save(...)"
         )
-    content = config if isinstance(config, bytes) else str(config).encode()
-    version = version.decode() if isinstance(version, bytes) else str(version or "")
+    # h5py gives bytes that are no UTF-8 as lone surrogates.
+    content = config if isinstance(config, bytes) else str(config).encode(errors="surrogateescape")
+    version = version.decode(errors="replace") if isinstance(version, bytes) else str(version or "")
     return _parse(path, _limited(path, "model_config", content)), version
 
 
