@@ -11,7 +11,8 @@ from tensorflow import keras
 import keras_temporal_reg as ktr
 
 hypothesis.settings.register_profile("ktr", max_examples=25, deadline=None, derandomize=True)
-hypothesis.settings.load_profile("ktr")
+hypothesis.settings.register_profile("soak", max_examples=1000, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ktr"))
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -193,7 +193,6 @@ def test_reset_state_forgets_all_frames():
     assert stream.result() == pytest.approx(expected(reference, result)["smoothness"], rel=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     scale=st.floats(0.05, 20.0),
     frames=st.integers(2, 24),
@@ -210,7 +209,6 @@ def test_smoothness_is_inverse_to_the_scale_of_the_result(scale, frames, sigma, 
     assert scaled["structure"] == pytest.approx(plain["structure"], rel=1e-6, abs=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
 @given(frames=st.integers(2, 24), sigma=st.floats(0.5, 6.0), seed=st.integers(0, 2**31))
 def test_frozen_picture_has_temporal_error_1(frames, sigma, seed):
     reference, result = clips(frames, 4, 3, 2, seed)
@@ -219,7 +217,6 @@ def test_frozen_picture_has_temporal_error_1(frames, sigma, seed):
     assert metrics.temporal_error(reference, 0 * frozen, sigma) == pytest.approx(1.0, rel=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
 @given(frames=st.integers(2, 24), sigma=st.floats(0.5, 6.0), seed=st.integers(0, 2**31))
 def test_perfect_result_scores_perfectly(frames, sigma, seed):
     reference, _ = clips(frames, 4, 3, 2, seed)
