@@ -1,13 +1,14 @@
 # README's two commands are `make demo` and `make test`; both install by themselves.
 PYTHON ?= python3.11
 TENSORFLOW ?= 2.21
+WITH ?= $(PYTHON)
 OUTPUT ?= demo-output
 # Two processes; their threads would only get into each other's way.
 # What takes longest and is not the library itself stays out.
 FAST = -m "not slow" $(patsubst %,--ignore=tests/test_%.py,benchmarks docs experiments finetuning report xla)
 PYTEST = TF_NUM_INTRAOP_THREADS=1 $(1)/bin/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-addons test-legacy bench bench-gains results lint docs dist test-wheel format setup setup-addons clean
+.PHONY: demo test test-addons test-legacy bench bench-gains results lint docs dist test-wheel notebooks format setup setup-addons clean
 
 demo: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/ktr demo --output $(OUTPUT)
@@ -27,15 +28,21 @@ dist: setup
 	rm -rf dist
 	.venv/bin/python -m build --outdir dist . >/dev/null
 
-# The wheel in an empty environment, alone and then with what tests need; PYTHON=python3.13 for another.
+# The wheel in an empty environment, alone and then with what tests need; WITH=python3.13 for another.
 test-wheel: dist
 	rm -rf .venv-wheel
-	$(PYTHON) -m venv .venv-wheel
+	$(WITH) -m venv .venv-wheel
 	.venv-wheel/bin/python -m pip install --quiet dist/*.whl 'tensorflow==$(TENSORFLOW).*'
 	cd dist && ../.venv-wheel/bin/python -c 'import keras_temporal_reg as k; assert "site-packages" in k.__file__'
 	.venv-wheel/bin/ktr --version
 	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[dev]"
 	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal $(FAST)
+
+# The notebooks, run whole and with their outputs kept; what Python and TensorFlow warn of is not.
+notebooks: setup
+	cd notebooks && for each in *.ipynb; do \
+		../.venv/bin/papermill --no-progress-bar $$each $$each 2>/dev/null && ../.venv/bin/python clean.py $$each || exit 1; \
+	done
 
 # Speed and memory against the limit and against peers; 20 to 40 minutes, BENCH=--quick for 10.
 bench: setup setup-addons .venv-peers/installed
