@@ -3,9 +3,11 @@ PYTHON ?= python3.11
 TENSORFLOW ?= 2.21
 WITH ?= $(PYTHON)
 OUTPUT ?= demo-output
-# Two processes; their threads would only get into each other's way.
 # What takes longest and is not the library itself stays out.
-FAST = -m "not slow" $(patsubst %,--ignore=tests/test_%.py,benchmarks docs experiments finetuning report xla)
+FAST = -m "not slow" $(call without,benchmarks choosing distribution docs endurance experiments finetuning \
+	fuzz interruption networks notebooks precision report security xla)
+without = $(patsubst %,--ignore=tests/test_%.py,$(1))
+# Two processes; their threads would only get into each other's way.
 PYTEST = TF_NUM_INTRAOP_THREADS=1 $(1)/bin/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo test test-addons test-legacy bench bench-gains results lint docs dist test-wheel notebooks format setup setup-addons clean
@@ -16,12 +18,13 @@ demo: setup
 test: setup
 	$(call PYTEST,.venv)
 
+# The two other stacks; what hardly touches Keras runs on the first alone.
 test-addons: setup-addons
-	$(call PYTEST,.venv-addons)
+	$(call PYTEST,.venv-addons) $(call without,fuzz report)
 
 # The same environment as `make test`, with tf_keras in place of Keras 3.
 test-legacy: setup
-	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "not slow"
+	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "not slow" $(call without,benchmarks docs fuzz report results)
 
 # sdist and wheel, the second made of the first.
 dist: setup
@@ -38,11 +41,9 @@ test-wheel: dist
 	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[dev]"
 	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal $(FAST)
 
-# The notebooks, run whole and with their outputs kept; what Python and TensorFlow warn of is not.
+# The notebooks, run whole, with their outputs.
 notebooks: setup
-	cd notebooks && for each in *.ipynb; do \
-		../.venv/bin/papermill --no-progress-bar $$each $$each 2>/dev/null && ../.venv/bin/python clean.py $$each || exit 1; \
-	done
+	cd notebooks && for each in *.ipynb; do ../.venv/bin/papermill --no-progress-bar $$each $$each || exit 1; done
 
 # Speed and memory against the limit and against peers; 20 to 40 minutes, BENCH=--quick for 10.
 bench: setup setup-addons .venv-peers/installed
