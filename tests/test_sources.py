@@ -542,5 +542,6 @@ def test_files_that_do_not_fit_are_refused_with_what_is_wrong(tmp_path, arrays, 
 def test_a_file_that_is_none_is_named(tmp_path):
     (tmp_path / "letter.h5").write_text("Dear reader")
     for name in ("letter.h5", "nowhere.h5"):
-        with pytest.raises(ValueError, match=rf"path must be a whole HDF5 file\. Received: .*{name}"):
+        words = rf"path must be a whole HDF5 file\. Received: .*{name}"
+        with pytest.raises(ValueError, match=words):
             ktr.data.from_hdf5(tmp_path / name)
