@@ -6,6 +6,7 @@ import builtins
 import dataclasses
 import importlib
 import json
+import mmap
 import os
 import platform
 import re
@@ -322,8 +323,7 @@ def _read_zip(path: Path) -> tuple[Any, str]:
             if "model.weights.h5" in opened.namelist():
                 with opened.open("model.weights.h5") as member, tempfile.TemporaryFile() as whole:
                     shutil.copyfileobj(member, whole)
-                    with h5py.File(whole, "r") as weights:
-                        _check_arrays(path, weights)
+                    _check_arrays(path, whole)
     except ModelError:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
@@ -350,13 +350,12 @@ def _limited(path: Path, name: str, content: bytes) -> bytes:
 
 def _read_h5(path: Path) -> tuple[Any, str]:
     """Config and Keras version of an H5 file."""
+    with path.open("rb") as whole:
+        _check_arrays(path, whole)
     try:
         with h5py.File(path, "r") as opened:
             config, version = (opened.attrs.get(n) for n in ("model_config", "keras_version"))
             names = ", ".join(list(opened)[:5])
-            _check_arrays(path, opened)
-    except ModelError:
-        raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise ModelError(f"model {path} is a broken H5 file ({error})") from error
     if config is None:
@@ -378,8 +377,8 @@ def _check_weights(path: Path, size: int) -> None:
         )
 
 
-def _check_arrays(path: Path, weights: h5py.File) -> None:
-    """Refuse arrays that other files hold, and those that claim more than a model can need."""
+def _check_arrays(path: Path, content: Any) -> None:
+    """Refuse an H5 file whose arrays are in others, or claim more than a model can need."""
     size = 0
     elsewhere: list[str] = []
 
@@ -394,11 +393,39 @@ def _check_arrays(path: Path, weights: h5py.File) -> None:
         if isinstance(link, h5py.ExternalLink):
             elsewhere.append(name)
 
-    weights.visititems_links(visit_link)
-    weights.visititems(visit)
+    try:
+        with h5py.File(content, "r") as weights:
+            _check_heaps(content)
+            weights.visititems_links(visit_link)
+            weights.visititems(visit)
+    # A broken file raises what HDF5 met: OSError, RuntimeError, KeyError, ...
+    except Exception as error:
+        raise ModelError(f"model {path} is or holds a broken H5 file ({error})") from error
     if elsewhere:
         raise ModelError(f"model {path} has weights in another file ({', '.join(elsewhere[:5])})")
     _check_weights(path, size)
+
+
+def _check_heaps(content: Any) -> None:
+    """Refuse what HDF5 (1.14, 2.0) would read for ever: a heap with an object that has no end.
+
+    Such a global heap holds the strings; see III.E of the HDF5 file format specification.
+    """
+    with mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as data:
+
+        def number(start: int, size: int) -> int:
+            return int.from_bytes(data[start : start + size], "little")
+
+        heap = data.find(b"GCOL\1\0\0\0")
+        while heap >= 0:
+            end, place = heap + number(heap + 8, 8), heap + 16
+            while place + 16 <= end:
+                size = number(place + 8, 8)
+                step = 16 + (size + 7) // 8 * 8 if number(place, 2) else size
+                if not 0 < step <= end - place:
+                    raise ValueError("a heap of strings without an end")
+                place += step
+            heap = data.find(b"GCOL\1\0\0\0", heap + 8)
 
 
 def _parse(path: Path, content: bytes | str) -> dict[str, Any]:
