@@ -10,7 +10,7 @@ without = $(patsubst %,--ignore=tests/test_%.py,$(1))
 # Two processes; their threads would only get into each other's way.
 PYTEST = TF_NUM_INTRAOP_THREADS=1 $(1)/bin/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-addons test-legacy bench bench-gains results lint docs dist test-wheel notebooks format setup setup-addons clean
+.PHONY: demo test test-addons test-legacy bench bench-gains results lint docs dist test-wheel notebooks soak format setup setup-addons clean
 
 demo: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/ktr demo --output $(OUTPUT)
@@ -40,6 +40,14 @@ test-wheel: dist
 	.venv-wheel/bin/ktr --version
 	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[dev]"
 	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal $(FAST)
+
+# What takes hours on two cores: 1,000 examples of each property, fuzzing, 50,000 steps, 100,000 frames.
+soak: setup
+	.venv/bin/python -m pip install --quiet atheris
+	HYPOTHESIS_PROFILE=soak .venv/bin/python -m pytest -q tests/test_properties.py tests/test_warp.py tests/test_transforms.py
+	.venv/bin/python tests/fuzz/run.py 1800
+	.venv/bin/python tests/endurance.py steps 50000
+	.venv/bin/python tests/endurance.py clip 10000 100000
 
 # The notebooks, run whole and with their outputs kept; what TensorFlow says at its start is not.
 notebooks: setup

@@ -55,6 +55,7 @@ EXTRAS = {
         "mypy>=1.8",
         "papermill>=2.5",
         "playwright>=1.40",
+        "psutil>=5",
         "pytest>=8",
         "pytest-xdist>=3.5",
         "ruff>=0.8",

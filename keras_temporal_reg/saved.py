@@ -389,14 +389,14 @@ def _check_arrays(path: Path, content: Any) -> None:
             if item.external or item.is_virtual:
                 elsewhere.append(name)
 
-    def visit_link(name: str, link: Any) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            elsewhere.append(name)
+    def visit_link(name: bytes, link: Any) -> None:
+        if link.type == h5py.h5l.TYPE_EXTERNAL:
+            elsewhere.append(name.decode(errors="replace"))
 
     try:
         with h5py.File(content, "r") as weights:
             _check_heaps(content)
-            weights.visititems_links(visit_link)
+            weights.id.links.visit(visit_link, info=True)
             weights.visititems(visit)
     # A broken file raises what HDF5 met: OSError, RuntimeError, KeyError, ...
     except Exception as error:
