@@ -1,5 +1,6 @@
 """The notebooks run, each in a kernel of its own, shrunk by their cell of parameters."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -85,3 +86,16 @@ def test_it_opens_on_colab_and_installs_itself_there(path):
     assert tagged.count(["parameters"]) == 1
     parameters = "".join(code_of(path)[tagged.index(["parameters"])]["source"])
     assert all(f"{name} = " in parameters for name in SMALL[path.stem])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("missing", ["av", "matplotlib", "skimage"])
+def test_without_the_extra_its_first_cell_says_what_to_install(path, missing, monkeypatch):
+    first = "".join(code_of(path)[0]["source"]).replace("%pip", "pass  #")
+    exec(first, {})  # with all of them it says nothing
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == missing else found(name)
+    )
+    with pytest.raises(ImportError, match=r"pip install 'keras-temporal-reg\[demo\]'"):
+        exec(first, {})
