@@ -417,9 +417,9 @@ def _opened(path: Path) -> Iterator[Any]:
         raise ClipError(f"clip {path} is empty (0 bytes)")
     try:
         # A file may name others for FFmpeg to open, on the network too; none of that here.
-        container = av.open(
-            str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
+        # PyAV 19 reads words that are no UTF-8 without being told how.
+        told = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+        container = av.open(str(path), options={"protocol_whitelist": "file"}, **told)
     except av.error.FFmpegError as error:
         raise ClipError(f"clip {path} is no readable video ({error.strerror})") from error
     with container:
