@@ -17,7 +17,7 @@ VIDEO = [
     "av>=14",
     "opencv-python-headless>=4.8",
     "pillow>=10",
-    "rich>=13",
+    "rich>=13.0",
 ]
 # The real clips and photographs that the demo learns from.
 DEMO = [
@@ -34,9 +34,9 @@ EXTRAS = {
         "tensorflow-addons==0.23.0",
         "keras-cv==0.9.0",
         # Newer ones need a protobuf that TensorFlow 2.15 cannot have.
-        "tensorflow-metadata<1.16",
+        "tensorflow-metadata>=1.13,<1.16",
         # TensorFlow Addons looks for pkg_resources, which newer setuptools lack.
-        "setuptools<81",
+        "setuptools>=65,<81",
     ],
     "legacy-keras": ["tf_keras>=2.16"],
     "video": VIDEO,
@@ -49,13 +49,13 @@ EXTRAS = {
     "dev": [
         *DEMO,
         "build>=1",
-        "hypothesis>=6",
-        "ipykernel>=6",
+        "hypothesis>=6.90",
+        "ipykernel>=6.25",
         "keras-tuner>=1.4",
         "mypy>=1.8",
         "papermill>=2.5",
         "playwright>=1.40",
-        "psutil>=5",
+        "psutil>=5.9",
         "pytest>=8",
         "pytest-xdist>=3.5",
         "ruff>=0.8",

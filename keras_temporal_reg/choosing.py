@@ -23,6 +23,7 @@ from keras_temporal_reg import (
     inference,
     losses,
     metrics,
+    pairing,
     progress,
     training,
 )
@@ -180,7 +181,7 @@ def choose_alpha(
     if not (value_range > 0 and math.isfinite(value_range)):
         raise ValueError(f"value_range must be a number above 0. Received: {value_range!r}")
     keras.utils.set_random_seed(seed)  # of what `make_input` draws
-    clips = _clips(clip, reference, stills, make_input)
+    clips = _clips(clip, reference, stills, make_input, seed)
     trivial_psnr = float(
         np.mean([metrics.psnr(y, _guess(x, y, trivial), value_range) for x, y in clips])
     )
@@ -239,7 +240,7 @@ class Unregularized(RegularizedModel):
 
 
 def _clips(
-    clip: Any, reference: Any, stills: Sequence[Pictures], make_input: Any
+    clip: Any, reference: Any, stills: Sequence[Pictures], make_input: Any, seed: int
 ) -> list[Pictures]:
     if (clip is None) != (reference is None):
         missing = "clip" if clip is None else "reference"
@@ -252,7 +253,7 @@ def _clips(
     if clip is not None:
         found.append((np.asarray(clip, np.float32), np.asarray(reference, np.float32)))
     for number, (x, y) in enumerate(stills):
-        found.append(_filmed(x, np.asarray(y), make_input, number))
+        found.append(_filmed(x, np.asarray(y), make_input, number, seed))
     for x, y in found:
         if x.ndim != 4 or y.ndim != 4 or len(x) != len(y) or len(x) < 2:
             raise ValueError(
@@ -262,13 +263,14 @@ def _clips(
     return found
 
 
-def _filmed(x: Any, y: np.ndarray, make_input: Any, seed: int) -> Pictures:
-    """Frames of a still, x and y."""
+def _filmed(x: Any, y: np.ndarray, make_input: Any, number: int, seed: int) -> Pictures:
+    """Frames of a still, x and y; its number says how the camera moves."""
     if make_input is not None:
         if y.ndim != 3:
             raise ValueError(f"y of stills must be (height, width, channels). Received: {y.shape}")
-        frames = np.stack([*camera.film(y, camera.path(FRAMES, *y.shape[:2], seed=seed))])
-        made = np.asarray(make_input(tf.constant(frames)), np.float32)
+        frames = np.stack([*camera.film(y, camera.path(FRAMES, *y.shape[:2], seed=number))])
+        y = tf.constant(frames)
+        made = np.asarray(pairing.call_in_training(make_input, y, (seed, number)), np.float32)
         # Without the rows and columns that did not suffice for another pixel of x.
         scale = max(frames.shape[1] // made.shape[1], 1)
         return made, frames[:, : scale * made.shape[1], : scale * made.shape[2]]
@@ -279,7 +281,7 @@ def _filmed(x: Any, y: np.ndarray, make_input: Any, seed: int) -> Pictures:
             "stills must be pairs x, y of (height, width, channels), y a whole number of times as "
             f"large as x unless make_input is given. Received: {x.shape} and {y.shape}"
         )
-    path = camera.path(FRAMES, *x.shape[:2], seed=seed)
+    path = camera.path(FRAMES, *x.shape[:2], seed=number)
     return np.stack([*camera.film(x, path)]), np.stack([*camera.film(y, path, scale)])
 
 

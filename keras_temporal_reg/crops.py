@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_temporal_reg import pictures, tasks
+from keras_temporal_reg import pairing, pictures, tasks
 
 CACHE_BYTES = 2**30  # of decoded pictures; what is beyond is read from its file each time
 
@@ -209,11 +209,16 @@ def random_crops(
             tf.ensure_shape(tensor, (batch_size, *part.shape)) for tensor, part in zip(made, first)
         )
 
+    def with_input(step: tf.Tensor, parts: tuple[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        (y,) = parts
+        return pairing.call_in_training(make_input, y, tf.stack([seed, step])), y
+
     def dataset(start: int, stop: int) -> tf.data.Dataset:
         made = tf.data.Dataset.range(start, stop).map(tensors, num_parallel_calls=2)
         if make_input is not None:
-            # One by one: what draws random numbers would draw them in any order.
-            made = made.map(lambda y: (make_input(y), y))
+            # One by one: what keeps a random state would draw in any order.
+            steps = tf.data.Dataset.range(start, stop)
+            made = tf.data.Dataset.zip((steps, made)).map(with_input)
         return made.prefetch(2)
 
     return dataset
@@ -230,5 +235,6 @@ def centre_crops(
     cuts = [centre(read(pair), shape) for pair in pairs]
     parts = [np.stack(column) for column in zip(*cuts)]
     if make_input is not None:
-        parts.insert(0, make_input(tf.constant(parts[0])).numpy())
+        y = tf.constant(parts[0])
+        parts.insert(0, pairing.call_in_training(make_input, y, (0, 0)).numpy())
     return tf.data.Dataset.from_tensor_slices(tuple(parts)).batch(batch_size)

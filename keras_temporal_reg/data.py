@@ -48,7 +48,8 @@ def pair_with_transformed(
         transform: draws T, see `RandomAffine`; None stands for the identity.
         perturbation: a layer or function applied to the transformed images only. On Keras 2
             a layer's own random numbers can repeat from epoch to epoch here.
-        make_input: makes the transformed input from T(y), in place of T(x).
+        make_input: makes the transformed input from T(y), in place of T(x). Where it, or
+            `perturbation`, takes a `seed`, that is two whole numbers, other ones each batch.
         pair_fraction: share of each batch that gets a counterpart, in (0, 1]; which part it is
             changes from batch to batch.
         seed: for the draws of T, where `transform` has no seed of its own.

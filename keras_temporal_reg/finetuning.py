@@ -133,8 +133,8 @@ def finetune(
     A run has ten parts. After each it is validated, and kept in the hidden folder
     ``.OUTPUT.training`` beside the output, from where the same call goes on after an
     interruption; the folder goes when the run is done. A resumed run gives the weights of one that
-    was never interrupted, up to random numbers that a task's `make_input` or the model's own
-    layers draw.
+    was never interrupted, up to random numbers that the model's own layers draw, or a task's
+    `make_input` that takes no `seed`.
 
     With alpha ``"auto"``, `choosing.choose_alpha` first tries a few on the same batches, held
     against each other on pictures that are not trained on, over which a virtual camera moves, or

@@ -27,7 +27,9 @@ def as_json(result: Any) -> Any:
 
 def write(path: Path, value: Any) -> None:
     with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(as_json(value), indent=1) + "\n")
+        with temporary.open("w") as file:
+            json.dump(as_json(value), file, indent=1)  # as one text it would be many times as large
+            file.write("\n")
 
 
 # What is learned from, and measured on.

@@ -129,12 +129,12 @@ class _Result:
         self.stability = metrics.Stability(sigma)
         self.warping = metrics.WarpingError()
         self.flow_difference = flow.FlowDifference()
-        self.ssim: list[float] = []
+        self.ssim = 0.0  # sum over the frames
         self.psnr: list[float] = []
 
     def measures(self) -> dict[str, float]:
         found = self.stability.result() if self.stability.frames else {}
-        found["ssim"] = float(np.mean(self.ssim)) if self.ssim else math.nan
+        found["ssim"] = self.ssim / len(self.psnr) if self.psnr else math.nan
         found["warping_error"] = self.warping.result()
         found["flow_difference"] = self.flow_difference.result()
         return {measure.key: found.get(measure.key, math.nan) for measure in MEASURES}
@@ -315,7 +315,8 @@ class Measuring:
             return  # it is what the others are held against
         result.stability.update_state(truth, prediction)
         result.psnr += [_decibel(float(np.square(p - t).mean())) for p, t in zip(prediction, truth)]
-        result.ssim += [flow.ssim(v, p) for v, p in zip(shown[REFERENCE].pictures, own.pictures)]
+        for v, p in zip(shown[REFERENCE].pictures, own.pictures):
+            result.ssim += flow.ssim(v, p)
         for i, true_flow in flows.items():
             result.flow_difference.update_state(true_flow, _farneback(own)(i))
 

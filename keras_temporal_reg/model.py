@@ -29,7 +29,8 @@ class RegularizedModel(keras.Model):
         perturbation: a layer or function applied to the transformed images only, such as
             `keras.layers.GaussianNoise(0.03)`.
         make_input: for tasks whose input is made from the target: the transformed input is
-            then ``make_input(T(y))``, motion before degradation, in place of ``T(x)``.
+            then ``make_input(T(y))``, motion before degradation, in place of ``T(x)``. Where it,
+            or `perturbation`, takes a `seed`, that is two whole numbers, other ones each step.
         pair_fraction: share of each batch that gets a counterpart, in (0, 1]. A quarter costs
             1.2 to 1.3 plain steps in place of 2; which part it is changes from step to step.
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from keras_temporal_reg import checks, image, transforms, xla
 
-ImageFunction = Callable[[tf.Tensor], tf.Tensor]
+ImageFunction = Callable[..., tf.Tensor]
 
 # A role, a weight and T's difference from the identity, each in two parts (see `_pack`).
 _NUMBERS = 10
@@ -68,7 +68,8 @@ def pair(
         transform: draws T, see `RandomAffine`. None stands for the identity.
         seed: two whole numbers that fix the draw of T.
         perturbation: a layer or function applied to the counterpart's images.
-        make_input: makes the counterpart of x from T(y), in place of T(x).
+        make_input: makes the counterpart of x from T(y), in place of T(x). Either is given a
+            `seed` where it has such an argument, see `call_in_training`.
         pair_fraction: in (0, 1].
 
     Returns:
@@ -203,14 +204,20 @@ def _pair(
     else:
         moved_y = moved(head(y))
         with _random_numbers_apart():
-            moved_x = make_input(moved_y)
+            moved_x = call_in_training(make_input, moved_y, _apart(seed, 1))
         tf.nest.assert_same_structure(x, moved_x)
     if perturbation is not None:
+
+        def perturbed(images: tf.Tensor, number: int) -> tf.Tensor:
+            made = call_in_training(perturbation, images, _apart(seed, 2 + number))
+            return tf.cast(made, images.dtype)
+
         with _random_numbers_apart():
-            moved_x = tf.nest.map_structure(
-                lambda t: tf.cast(call_in_training(perturbation, t), t.dtype) if is_image(t) else t,
-                moved_x,
-            )
+            flat = [
+                perturbed(tensor, number) if is_image(tensor) else tensor
+                for number, tensor in enumerate(tf.nest.flatten(moved_x))
+            ]
+        moved_x = tf.nest.pack_sequence_as(moved_x, flat)
     moved_x = tf.nest.map_structure(_like, moved_x, x)
     paired_x = tf.nest.map_structure(lambda a, b: _interleave(a, b, count), x, moved_x)
     paired_y = _interleave(y, moved_y, count)
@@ -297,14 +304,29 @@ def _random_numbers_apart() -> Iterator[None]:
         graph.seed = seed
 
 
-def call_in_training(function: Callable[..., tf.Tensor], images: tf.Tensor) -> tf.Tensor:
-    """Layers that do something in training only, such as GaussianNoise, must be told."""
+def call_in_training(
+    function: Callable[..., tf.Tensor], images: tf.Tensor, seed: Any = None
+) -> tf.Tensor:
+    """Call a layer or function with what it must be told besides the images.
+
+    Layers that do something in training only, such as GaussianNoise, get ``training=True``. A
+    function with an argument `seed`, without a default or with None, gets two whole numbers for
+    stateless random ops: its draws are then those of the step, in a resumed run too.
+    """
     call = getattr(function, "call", function)
     try:
-        takes_training = "training" in inspect.signature(call).parameters
+        parameters = inspect.signature(call).parameters
     except (TypeError, ValueError):
-        takes_training = False
-    return function(images, training=True) if takes_training else function(images)
+        return function(images)
+    options: dict[str, Any] = {"training": True} if "training" in parameters else {}
+    if "seed" in parameters and parameters["seed"].default in (None, inspect.Parameter.empty):
+        options["seed"] = None if seed is None else tf.convert_to_tensor(seed)
+    return function(images, **options)
+
+
+def _apart(seed: Any, number: int) -> tf.Tensor:
+    """Another seed than T is drawn from."""
+    return tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), number)
 
 
 def weighs_pixels(sample_weight: tf.Tensor) -> bool:

@@ -316,26 +316,28 @@ def _batches(
 
     rows = batch_size if drop_remainder else None
 
-    def tensors(places: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def tensors(places: tf.Tensor, numbers: tf.Tensor) -> tuple[Any, ...]:
         # Not a generator: that slows the whole process of TensorFlow 2.21 (docs/design.md).
         made = tf.numpy_function(batch, [places, numbers], [tf.float32] * len(shapes))
-        return tuple(tf.ensure_shape(part, (rows, *shape)) for part, shape in zip(made, shapes))
+        parts = (tf.ensure_shape(part, (rows, *shape)) for part, shape in zip(made, shapes))
+        return numbers, tuple(parts)
 
-    def finished(*parts: tf.Tensor) -> tuple[Any, ...]:
+    def finished(numbers: tf.Tensor, parts: tuple[tf.Tensor, ...]) -> tuple[Any, ...]:
         element: tuple[Any, ...] = ((), *parts) if makes_x else parts
         if augmentation is not None:
             element = data.augmented(augmentation, *element)
-        return (make_input(element[1]), *element[1:]) if makes_x and make_input else element
+        if makes_x and make_input is not None:
+            x = pairing.call_in_training(make_input, element[1], numbers)
+            element = (x, *element[1:])
+        return element
 
     places = tf.data.Dataset.range(count)
     if shuffle:
         places = places.shuffle(count, seed)
     places = places.batch(batch_size, drop_remainder)
     dataset = tf.data.Dataset.zip((places, data.seed_pairs(seed)))
-    dataset = dataset.map(tensors, num_parallel_calls=tf.data.AUTOTUNE)
-    if makes_x or augmentation is not None:
-        # One by one: what draws random numbers would draw them in any order.
-        dataset = dataset.map(finished)
+    # The second one by one: what keeps a random state would draw in any order.
+    dataset = dataset.map(tensors, num_parallel_calls=tf.data.AUTOTUNE).map(finished)
     if transform is not None or perturbation is not None:
         dataset = data.pair_with_transformed(
             dataset, transform, perturbation, make_input, pair_fraction, seed

@@ -14,6 +14,8 @@ from typing import Any, Callable
 import numpy as np
 import tensorflow as tf
 
+from keras_temporal_reg import pairing
+
 Arrays = tuple[np.ndarray, np.ndarray]
 
 # BT.601 luma, full range.
@@ -35,7 +37,9 @@ class Task:
         frame: a frame of a clip that the network is used on, RGB in [0, 1], to x. None: the
             x of `sample`, for tasks whose x has all frames as they are.
         make_input: a batch of y to a batch of x, in TensorFlow ops, where x is made from the
-            target: motion then comes before degradation. None: x is moved itself.
+            target: motion then comes before degradation. None: x is moved itself. One that draws
+            random numbers takes ``(y, seed=None)``: two whole numbers for stateless ops, which
+            follow from the step, so that a run that is resumed draws what it would have drawn.
         scale: pixels of y for each of x, along an axis.
 
     Example:
@@ -56,7 +60,7 @@ class Task:
     trivial: Callable[[np.ndarray], np.ndarray]
     trivial_name: str
     frame: Callable[[np.ndarray], np.ndarray] | None = None
-    make_input: Callable[[tf.Tensor], tf.Tensor] | None = None
+    make_input: Callable[..., tf.Tensor] | None = None
     scale: int = 1
 
     def input(self, frames: np.ndarray) -> np.ndarray:
@@ -119,9 +123,10 @@ def with_values(task: Task, low: float, high: float) -> Task:
     def back(values: Any) -> Any:
         return (values - low) / gain
 
-    def make_input(y: tf.Tensor) -> tf.Tensor:
+    def make_input(y: tf.Tensor, seed: Any = None) -> tf.Tensor:
         assert task.make_input is not None
-        return task.make_input((y - low) / gain) * gain + low
+        made = pairing.call_in_training(task.make_input, (y - low) / gain, seed)
+        return made * gain + low
 
     return dataclasses.replace(
         task,
@@ -143,7 +148,7 @@ def _shown(x: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return np.repeat(shown, 3, axis=-1) if shown.shape[-1] == 1 else shown[..., :3]
 
 
-def _made_by(make_input: Callable[[tf.Tensor], tf.Tensor], rgb: np.ndarray) -> Arrays:
+def _made_by(make_input: Callable[..., tf.Tensor], rgb: np.ndarray) -> Arrays:
     """(x, y) of one picture or of several."""
     y = np.asarray(rgb, np.float32)
     x = make_input(tf.constant(y if y.ndim == 4 else y[np.newaxis])).numpy()
@@ -215,8 +220,17 @@ super_resolution_4 = _super_resolution(4)
 """The same for four times."""
 
 
-def _noisy(y: tf.Tensor) -> tf.Tensor:
-    return y + tf.random.normal(tf.shape(y), stddev=_NOISE, dtype=y.dtype)
+def _seeds(seed: Any, count: int) -> list[tf.Tensor]:
+    """Seeds of stateless ops, of one or of TensorFlow's global random numbers."""
+    if seed is None:
+        seed = tf.random.uniform((2,), maxval=tf.int32.max, dtype=tf.int32)
+    seed = tf.convert_to_tensor(seed)
+    return tf.unstack(tf.random.experimental.stateless_split(seed, count), count)
+
+
+def _noisy(y: tf.Tensor, seed: Any = None) -> tf.Tensor:
+    (seed,) = _seeds(seed, 1)
+    return y + tf.random.stateless_normal(tf.shape(y), seed, stddev=_NOISE, dtype=y.dtype)
 
 
 denoising = Task(
@@ -231,16 +245,18 @@ denoising = Task(
 """RGB in [0, 1] with Gaussian noise of standard deviation 0.05 to RGB without."""
 
 
-def _captured(y: tf.Tensor) -> tf.Tensor:
+def _captured(y: tf.Tensor, seed: Any = None) -> tf.Tensor:
     """The virtual camera: random exposure, a random sigmoid curve, noise, 8 bits, clipped."""
+    seeds = _seeds(seed, 5)
     light = tf.maximum(tf.exp(y) - _HDR_OFFSET, 0.0)
     batch = tf.shape(y)[0]
+    one_each = (batch, 1, 1, 1)
 
     def draw(mean: float, deviation: float) -> tf.Tensor:
-        return tf.random.normal((batch, 1, 1, 1), mean, deviation, dtype=y.dtype)
+        return tf.random.stateless_normal(one_each, seeds.pop(), mean, deviation, dtype=y.dtype)
 
     # 5 to 15 % of the pixels are to clip: those above the value of that rank.
-    clipped = tf.random.uniform((batch,), 0.05, 0.15, dtype=y.dtype)
+    clipped = tf.random.stateless_uniform((batch,), seeds.pop(), 0.05, 0.15, dtype=y.dtype)
     ordered = tf.sort(tf.reshape(tf.reduce_max(light, axis=-1), (batch, -1)), axis=-1)
     pixels = tf.cast(tf.shape(ordered)[1], y.dtype)
     rank = tf.cast((1.0 - clipped) * (pixels - 1.0), tf.int32)
@@ -249,8 +265,8 @@ def _captured(y: tf.Tensor) -> tf.Tensor:
     power = tf.pow(exposed + 1e-8, tf.clip_by_value(draw(0.9, 0.1), 0.5, 1.5))
     offset = tf.clip_by_value(draw(0.6, 0.1), 0.2, 1.2)
     curved = (1.0 + offset) * power / (power + offset)
-    noise = tf.random.uniform((batch, 1, 1, 1), 0.0, 0.01, dtype=y.dtype)
-    noisy = curved + noise * tf.random.normal(tf.shape(y), dtype=y.dtype)
+    noise = tf.random.stateless_uniform(one_each, seeds.pop(), 0.0, 0.01, dtype=y.dtype)
+    noisy = curved + noise * tf.random.stateless_normal(tf.shape(y), seeds.pop(), dtype=y.dtype)
     return tf.round(tf.clip_by_value(noisy, 0.0, 1.0) * 255.0) / 255.0
 
 

@@ -60,7 +60,7 @@ class Kill(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def model_and_data():
+def model_and_data(in_graph=True):
     keras.utils.set_random_seed(0)
     base = keras.Sequential(
         [
@@ -69,16 +69,16 @@ def model_and_data():
             keras.layers.Conv2D(1, 3, padding="same"),
         ]
     )
-    model = ktr.RegularizedModel(base, ktr.RandomAffine(seed=0))
+    model = ktr.RegularizedModel(base, ktr.RandomAffine(seed=0)) if in_graph else base
     loss = ktr.losses.SparseJacobianLoss(alpha=0.5)
     model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
     x = np.random.default_rng(0).uniform(size=(STEPS * BATCH, 16, 16, 1)).astype(np.float32)
     return model, x, x**2
 
 
-def fit(backup, *callbacks, shuffled=False):
+def fit(backup, *callbacks, shuffled=False, in_graph=True):
     """Train with BackupAndRestore; with a call for each epoch where its data are in an order."""
-    model, x, y = model_and_data()
+    model, x, y = model_and_data(in_graph)
     callbacks = [backup(), *callbacks]
     options = {"batch_size": BATCH, "shuffle": False, "callbacks": callbacks, "verbose": 0}
     if not shuffled:
@@ -86,7 +86,12 @@ def fit(backup, *callbacks, shuffled=False):
     else:
         for epoch in range(EPOCHS):
             order = np.random.default_rng(epoch).permutation(len(x))
-            model.fit(x[order], y[order], initial_epoch=epoch, epochs=epoch + 1, **options)
+            data = (x[order], y[order])
+            if not in_graph:
+                dataset = tf.data.Dataset.from_tensor_slices(data).batch(BATCH)
+                data = (ktr.data.pair_with_transformed(dataset, ktr.RandomAffine(), seed=epoch),)
+                options.pop("batch_size", None)
+            model.fit(*data, initial_epoch=epoch, epochs=epoch + 1, **options)
     return model
 
 
@@ -95,7 +100,7 @@ def fit_and_save(path, *arguments, **options):
     np.savez(path, *model.get_weights(), steps=model.optimizer.iterations.numpy())
 
 
-def fits(folder, kills, shuffled=False, **options):
+def fits(folder, kills, shuffled=False, in_graph=True, **options):
     """One undisturbed run; one that is killed so many times, in batches that chance chooses."""
 
     def backup(name):
@@ -106,7 +111,7 @@ def fits(folder, kills, shuffled=False, **options):
             **options,
         )
 
-    start = functools.partial(fit_and_save, shuffled=shuffled)
+    start = functools.partial(fit_and_save, shuffled=shuffled, in_graph=in_graph)
     assert life(lambda: start(folder / "whole.npz", backup("one")))
     rng = np.random.default_rng(0)
     for _ in range(kills):
@@ -149,7 +154,7 @@ def finetune(folder, output, **options):
         folder / "plain.keras",
         output,
         folder / "inputs",
-        folder / "targets",
+        task="denoising",  # whose noise is drawn for x and for T(x)
         steps=30,
         batch_size=2,
         crop=16,
@@ -159,12 +164,11 @@ def finetune(folder, output, **options):
 
 
 def prepare(folder):
-    for name, power in (("inputs", 1), ("targets", 2)):
-        (folder / name).mkdir()
-        for number in range(4):
-            coarse = np.random.default_rng(number).random((1, 4, 4, 3))
-            picture = tf.image.resize(tf.constant(coarse, tf.float32), (32, 40))[0].numpy()
-            pictures.write(folder / name / f"{number}.png", picture**power)
+    (folder / "inputs").mkdir()
+    for number in range(4):
+        coarse = np.random.default_rng(number).random((1, 4, 4, 3))
+        picture = tf.image.resize(tf.constant(coarse, tf.float32), (32, 40))[0].numpy()
+        pictures.write(folder / "inputs" / f"{number}.png", picture)
     keras.utils.set_random_seed(0)
     layer = keras.layers.Conv2D(3, 3, padding="same")
     base = keras.Sequential([keras.Input((None, None, 3)), layer])
@@ -177,12 +181,14 @@ def finetunes(folder, kills):
     started = time.monotonic()
     assert life(lambda: finetune(folder, folder / "whole.keras"))
     whole = time.monotonic() - started
-    output, rng = folder / "killed.keras", np.random.default_rng(0)
+    output, rng, faster = folder / "killed.keras", np.random.default_rng(0), 0
     for number in range(kills):
         if life(lambda: finetune(folder, output), seconds=rng.uniform(0.2, 1.0) * whole):
-            output.unlink()  # it was faster; once more
+            faster += 1
+            output.unlink()  # once more
         elif output.exists():
             shutil.copy(output, folder / f"early{number}.keras")
+    print(f"killed {kills - faster} times, faster {faster} times", flush=True)
     if not output.exists():
         assert life(lambda: finetune(folder, output))
 
@@ -190,6 +196,7 @@ def finetunes(folder, kills):
 WAYS = {
     "epoch": functools.partial(fits, save_freq="epoch"),
     "shuffled": functools.partial(fits, shuffled=True),
+    "paired": functools.partial(fits, shuffled=True, in_graph=False),
     "batches": functools.partial(fits, save_freq=3),
     "backup": killed_in_a_backup,
     "finetune": finetunes,

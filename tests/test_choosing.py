@@ -158,7 +158,9 @@ def test_a_choice_for_a_real_network_leaves_it_as_it_was(tmp_path):
 
 def test_inputs_of_stills_are_made_after_the_motion():
     y = scenes.scene(0, 48, 64)
-    made, frames = choosing._filmed(y[::2, ::2], y, lambda t: tf.nn.avg_pool2d(t, 2, 2, "VALID"), 0)
+    made, frames = choosing._filmed(
+        y[::2, ::2], y, lambda t: tf.nn.avg_pool2d(t, 2, 2, "VALID"), 0, 0
+    )
     assert frames.shape == (choosing.FRAMES, 36, 48, 3)
     np.testing.assert_allclose(
         made, frames.reshape(choosing.FRAMES, 18, 2, 24, 2, 3).mean(axis=(2, 4)), rtol=1e-5
@@ -168,7 +170,7 @@ def test_inputs_of_stills_are_made_after_the_motion():
 def test_x_is_not_needed_where_it_is_made():
     y = scenes.scene(0, 52, 64)
     make_input = tasks.super_resolution_3.make_input
-    ((x, frames),) = choosing._clips(None, None, [(None, y)], make_input)
+    ((x, frames),) = choosing._clips(None, None, [(None, y)], make_input, 0)
     # A camera's frames of 40 x 48 have no whole number of threes for rows.
     assert (x.shape, frames.shape) == ((choosing.FRAMES, 13, 16, 3), (choosing.FRAMES, 39, 48, 3))
     filmed = np.stack([*camera.film(y, camera.path(choosing.FRAMES, 52, 64))])
@@ -180,7 +182,7 @@ def test_stills_move_alike_where_y_is_larger_than_x():
     rows, columns = np.mgrid[:96, :128].astype(np.float32)
     y = np.stack([rows + 2 * columns, 3 * rows - columns], -1)
     x = y.reshape(48, 2, 64, 2, 2).mean(axis=(1, 3))
-    made, frames = choosing._filmed(x, y, None, 0)
+    made, frames = choosing._filmed(x, y, None, 0, 0)
     assert made.shape == (choosing.FRAMES, *camera.frame_size(48, 64), 2)
     count, height, width = made.shape[:3]
     means = frames.reshape(count, height, 2, width, 2, 2).mean(axis=(2, 4))

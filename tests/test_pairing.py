@@ -279,6 +279,42 @@ def test_noise_of_the_counterpart_is_not_that_of_the_sample(name):
         assert abs(correlation[0, 1]) < 0.06
 
 
+@pytest.mark.parametrize("name", ["make_input", "perturbation"])
+def test_functions_that_take_a_seed_are_given_one_of_the_step(name):
+    told = []
+
+    def noisy(images, seed=None):
+        told.append(seed.numpy().tolist())
+        return images + tf.random.stateless_normal(tf.shape(images), seed)
+
+    y = random_batch()
+    first, again, other = (
+        pair(y, y, seed=seed, **{name: noisy})[0] for seed in ((0, 5), (0, 5), (0, 6))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.std(first[1::2] - other[1::2]) > 1.0
+    # Not the seed of T, whose draws must not be those of the noise.
+    assert told[0] == told[1] != told[2] and [0, 5] not in told
+
+
+def test_inputs_of_one_step_are_perturbed_apart():
+    def noisy(images, seed):
+        return images + tf.random.stateless_normal(tf.shape(images), seed)
+
+    zero = tf.zeros((2, 8, 8, 1))
+    (a, b), _, _ = pair((zero, zero), zero, transform=None, perturbation=noisy)
+    assert np.std(a[1::2] - b[1::2]) > 1.0
+
+
+def test_a_seed_of_ones_own_is_kept():
+    def noisy(images, seed=3):
+        return images + tf.random.stateless_normal(tf.shape(images), (seed, 0))
+
+    zero = tf.zeros((2, 8, 8, 1))
+    paired, _, _ = pair(zero, zero, transform=None, perturbation=noisy)
+    np.testing.assert_array_equal(paired[1::2], noisy(zero))
+
+
 def test_perturbation_comes_after_make_input():
     y = random_batch()
     paired_x, y_true, _ = pair(
