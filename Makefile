@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 TENSORFLOW ?= 2.21
 WITH ?= $(PYTHON)
 OUTPUT ?= demo-output
+# Versions that the tests passed with are installed; LOCK= (nothing) for the newest that setup.py accepts.
+LOCK ?= yes
+locked = $(if $(LOCK),-c constraints/$(1).txt)
 # What takes longest and is not the library itself stays out.
 FAST = -m "not slow" $(call without,benchmarks choosing distribution docs endurance experiments finetuning \
 	fuzz interruption networks notebooks precision report security xla)
@@ -18,13 +21,15 @@ demo: setup
 test: setup
 	$(call PYTEST,.venv)
 
-# The two other stacks; what hardly touches Keras runs on the first alone.
+# The two other stacks; what hardly touches Keras runs on the first alone. This one also has the lowest
+# versions that setup.py accepts.
 test-addons: setup-addons
-	$(call PYTEST,.venv-addons) $(call without,fuzz report)
+	$(call PYTEST,.venv-addons) -m "not slow" $(call without,benchmarks endurance experiments fuzz report results)
 
 # The same environment as `make test`, with tf_keras in place of Keras 3.
 test-legacy: setup
-	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "not slow" $(call without,benchmarks docs fuzz report results)
+	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "not slow" \
+		$(call without,benchmarks demo docs endurance experiments fuzz report results)
 
 # sdist and wheel, the second made of the first.
 dist: setup
@@ -35,10 +40,10 @@ dist: setup
 test-wheel: dist
 	rm -rf .venv-wheel
 	$(WITH) -m venv .venv-wheel
-	.venv-wheel/bin/python -m pip install --quiet dist/*.whl 'tensorflow==$(TENSORFLOW).*'
+	.venv-wheel/bin/python -m pip install --quiet dist/*.whl 'tensorflow==$(TENSORFLOW).*' $(call locked,default)
 	cd dist && ../.venv-wheel/bin/python -c 'import keras_temporal_reg as k; assert "site-packages" in k.__file__'
 	.venv-wheel/bin/ktr --version
-	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[dev]"
+	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[dev]" $(call locked,default)
 	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal $(FAST)
 
 # What takes hours on two cores: 1,000 examples of each property, fuzzing, 50,000 steps, 100,000 frames.
@@ -87,18 +92,19 @@ setup: .venv/installed
 
 setup-addons: .venv-addons/installed
 
-.venv/installed: setup.py
+.venv/installed: setup.py constraints/default.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet -e '.[dev,legacy-keras,onnx]' 'tensorflow==$(TENSORFLOW).*'
+	.venv/bin/python -m pip install --quiet -e '.[dev,legacy-keras,onnx]' 'tensorflow==$(TENSORFLOW).*' \
+		$(call locked,default)
 	touch $@
 
 .venv/docs-installed: .venv/installed
-	.venv/bin/python -m pip install --quiet -e '.[docs]'
+	.venv/bin/python -m pip install --quiet -e '.[docs]' $(call locked,default)
 	touch $@
 
-.venv-addons/installed: setup.py
+.venv-addons/installed: setup.py constraints/lowest.txt
 	$(PYTHON) -m venv .venv-addons
-	.venv-addons/bin/python -m pip install --quiet -e '.[dev,addons]'
+	.venv-addons/bin/python -m pip install --quiet -e '.[dev,addons]' $(call locked,lowest)
 	touch $@
 
 .venv-peers/installed: benchmarks/requirements.txt

@@ -13,11 +13,11 @@ VERSION = next(
 
 # What the commands need to read and write clips and pictures, and to show how far they are.
 VIDEO = [
-    "OpenEXR>=3.3",
-    "av>=14",
+    "OpenEXR>=3.4",
+    "av>=15",
     "opencv-python-headless>=4.8",
-    "pillow>=10",
-    "rich>=13.0",
+    "pillow>=10.1",
+    "rich>=13",
 ]
 # The real clips and photographs that the demo learns from.
 DEMO = [
@@ -55,7 +55,7 @@ EXTRAS = {
         "mypy>=1.8",
         "papermill>=2.5",
         "playwright>=1.40",
-        "psutil>=5.9",
+        "psutil>=7",
         "pytest>=8",
         "pytest-xdist>=3.5",
         "ruff>=0.8",
@@ -75,7 +75,7 @@ setup(
     packages=find_packages(include=["keras_temporal_reg", "keras_temporal_reg.*"]),
     package_data={"keras_temporal_reg": ["py.typed", "report.css", "report.js"]},
     python_requires=">=3.9",
-    install_requires=["tensorflow>=2.15", "numpy>=1.23", "h5py>=3.9"],
+    install_requires=["tensorflow>=2.15", "numpy>=1.23.5", "h5py>=3.10"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ktr=keras_temporal_reg.cli:main"]},
     classifiers=[

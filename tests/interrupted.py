@@ -164,11 +164,12 @@ def finetune(folder, output, **options):
 
 
 def prepare(folder):
-    (folder / "inputs").mkdir()
-    for number in range(4):
-        coarse = np.random.default_rng(number).random((1, 4, 4, 3))
-        picture = tf.image.resize(tf.constant(coarse, tf.float32), (32, 40))[0].numpy()
-        pictures.write(folder / "inputs" / f"{number}.png", picture)
+    for name, power in (("inputs", 1), ("targets", 2)):
+        (folder / name).mkdir()
+        for number in range(4):
+            coarse = np.random.default_rng(number).random((1, 4, 4, 3))
+            picture = tf.image.resize(tf.constant(coarse, tf.float32), (32, 40))[0].numpy()
+            pictures.write(folder / name / f"{number}.png", picture**power)
     keras.utils.set_random_seed(0)
     layer = keras.layers.Conv2D(3, 3, padding="same")
     base = keras.Sequential([keras.Input((None, None, 3)), layer])

@@ -148,7 +148,6 @@ def test_two_workers_train_what_one_process_does(tmp_path):
 
 
 @several_workers
-@pytest.mark.slow
 def test_four_workers_train_what_one_process_does(tmp_path):
     for found in by_workers(4, ["invariance"], tmp_path):
         assert found["replicas"] == 4

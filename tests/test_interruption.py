@@ -62,7 +62,7 @@ def test_killed_fine_tuning_goes_on_to_the_same_weights(tmp_path):
     for name in ended:
         assert_same(saved.load(tmp_path / name).model.get_weights(), expected)
     left = {name for name in os.listdir(tmp_path) if not name.startswith(".writing-")}
-    assert left == {"inputs", "plain.keras", "whole.keras", *ended}
+    assert left == {"inputs", "targets", "plain.keras", "whole.keras", *ended}
 
 
 def child(function):
