@@ -26,8 +26,8 @@ BOUNDS = [
 @pytest.mark.parametrize("requirement", BOUNDS, ids=lambda requirement: requirement.name)
 def test_each_lower_bound_is_what_is_tested(requirement):
     locked = LOCKED[canonicalize_name(requirement.name)]
-    (lowest,) = (s.version.removesuffix(".*") for s in requirement.specifier if s.operator[0] in ">=")
-    assert f"{locked}.".startswith(f"{lowest}.")
+    (lowest,) = (bound.version for bound in requirement.specifier if bound.operator in (">=", "=="))
+    assert f"{locked}.".startswith(f"{lowest.removesuffix('.*')}.")
 
 
 def test_the_bounds_are_found():
