@@ -26,10 +26,10 @@ test: setup
 test-addons: setup-addons
 	$(call PYTEST,.venv-addons) -m "not slow" $(call without,benchmarks endurance experiments fuzz report results)
 
-# The same environment as `make test`, with tf_keras in place of Keras 3.
+# The same environment as `make test`, with tf_keras in place of Keras 3; what trains, saves or loads.
 test-legacy: setup
-	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "not slow" \
-		$(call without,benchmarks demo docs endurance experiments fuzz report results)
+	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "not slow" $(patsubst %,tests/test_%.py,callbacks data distribution \
+		ecosystem finetuning import inference interruption losses metrics model networks pairing precision saved xla)
 
 # sdist and wheel, the second made of the first.
 dist: setup
@@ -49,7 +49,8 @@ test-wheel: dist
 # What takes hours on two cores: 1,000 examples of each property, fuzzing, 50,000 steps, 100,000 frames.
 soak: setup
 	.venv/bin/python -m pip install --quiet atheris
-	HYPOTHESIS_PROFILE=soak .venv/bin/python -m pytest -q tests/test_properties.py tests/test_warp.py tests/test_transforms.py
+	HYPOTHESIS_PROFILE=soak .venv/bin/python -m pytest -q --hypothesis-show-statistics tests/test_properties.py \
+		tests/test_warp.py tests/test_transforms.py
 	.venv/bin/python tests/fuzz/run.py 1800
 	.venv/bin/python tests/endurance.py steps 50000
 	.venv/bin/python tests/endurance.py clip 10000 100000

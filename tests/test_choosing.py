@@ -132,6 +132,7 @@ def test_numbers_that_are_none_do_not_count(monkeypatch):
     assert choice.alpha == 0.0
 
 
+@pytest.mark.slow
 def test_a_choice_for_a_real_network_leaves_it_as_it_was(tmp_path):
     model = network()
     model.compile("sgd", "mae")

@@ -589,6 +589,7 @@ def choosers(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 def test_auto_is_choose_alpha_and_then_fine_tuning_with_what_it_chose(colorizer, tinted, tmp_path):
     options = {**CHOOSING, "steps": ENOUGH, "validation": 0.3}
     result = finetune(colorizer, tmp_path / "t.keras", tinted, **options)

@@ -378,7 +378,8 @@ def test_a_pointwise_linear_network_has_no_regularizer(seed, gain):
     x_rows, y_true, _ = pairing.pair(x, network(x), transform=MOTION, seed=(seed, 1))
     for loss_class in BOTH:
         value = regularizer(loss_class, y_true, network(x_rows))
-        np.testing.assert_allclose(value, 0.0, atol=1e-9)
+        # Pixels read up to 1e-3 outside of the frame count, and take that share of a constant.
+        np.testing.assert_allclose(value, 0.0, atol=1e-6)
 
 
 @given(dx=st.integers(-4, 4), dy=st.integers(-4, 4))

@@ -758,6 +758,7 @@ def test_seeded_runs_repeat_exactly():
     assert np.abs(first[0] - trained_weights(seed=6)[0]).max() > 0
 
 
+@pytest.mark.slow
 def test_runs_without_a_seed_repeat_under_the_global_seed():
     first = trained_weights(global_seed=1)
     assert_same_weights(first, trained_weights(global_seed=1))
