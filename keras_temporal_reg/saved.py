@@ -11,6 +11,8 @@ import os
 import platform
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -33,6 +35,16 @@ MAX_WEIGHTS_BYTES = 2**32  # unpacked: a billion weights
 
 _SUFFIXES = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", "": "savedmodel"}
 _NAMES = {"keras": "model.keras", "h5": "model.h5", "savedmodel": "model"}
+_READ_ATTRIBUTES = """
+import contextlib, h5py, os
+def read(name, item):
+    for attribute in item.attrs:
+        with contextlib.suppress(Exception):
+            item.attrs[attribute]
+with os.fdopen(0, "rb") as content, h5py.File(content, "r") as file:
+    read("/", file)
+    file.visititems(read)
+"""
 _TITLES = {"keras": "a .keras file", "h5": "an H5 file", "savedmodel": "a SavedModel folder"}
 _LEGACY = (
     "The legacy stack can: pip install keras-temporal-reg[legacy-keras], then "
@@ -326,7 +338,8 @@ def _read_zip(path: Path) -> tuple[Any, str]:
                     _check_arrays(path, whole)
     except ModelError:
         raise
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    # A broken file raises what was met: BadZipFile, zlib.error, UnicodeDecodeError, RuntimeError, ...
+    except Exception as error:
         raise ModelError(f"model {path} is a broken zip file ({error})") from error
     # With compile=False Keras leaves this one alone, and own losses are frequent in it.
     config.pop("compile_config", None)
@@ -352,11 +365,13 @@ def _read_h5(path: Path) -> tuple[Any, str]:
     """Config and Keras version of an H5 file."""
     with path.open("rb") as whole:
         _check_arrays(path, whole)
+        _check_attributes(path, whole)
     try:
         with h5py.File(path, "r") as opened:
             config, version = (opened.attrs.get(n) for n in ("model_config", "keras_version"))
-            names = ", ".join(list(opened)[:5])
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+            # h5py gives names that are no UTF-8 as bytes.
+            names = ", ".join(str(name) for name in list(opened)[:5])
+    except Exception as error:
         raise ModelError(f"model {path} is a broken H5 file ({error})") from error
     if config is None:
         raise ModelError(
@@ -404,6 +419,25 @@ def _check_arrays(path: Path, content: Any) -> None:
     if elsewhere:
         raise ModelError(f"model {path} has weights in another file ({', '.join(elsewhere[:5])})")
     _check_weights(path, size)
+
+
+def _check_attributes(path: Path, content: Any) -> None:
+    """Refuse an H5 file whose attributes crash HDF5: a process of its own reads them first."""
+    content.seek(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _READ_ATTRIBUTES],
+            stdin=content,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"model {path} is a broken H5 file (reading it has no end)") from error
+    # By a signal; what is an error in Python is one here, too, and says more.
+    if done.returncode < 0:
+        raise ModelError(f"model {path} is a broken H5 file (HDF5 crashes when it reads it)")
 
 
 def _check_heaps(content: Any) -> None:
