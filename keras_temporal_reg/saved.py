@@ -338,7 +338,7 @@ def _read_zip(path: Path) -> tuple[Any, str]:
                     _check_arrays(path, whole)
     except ModelError:
         raise
-    # A broken file raises what was met: BadZipFile, zlib.error, UnicodeDecodeError, RuntimeError, ...
+    # A broken file raises what was met: BadZipFile, zlib.error, UnicodeDecodeError, ...
     except Exception as error:
         raise ModelError(f"model {path} is a broken zip file ({error})") from error
     # With compile=False Keras leaves this one alone, and own losses are frequent in it.
