@@ -7,7 +7,7 @@ OUTPUT ?= demo-output
 LOCK ?= yes
 locked = $(if $(LOCK),-c constraints/$(1).txt)
 # What takes longest and is not the library itself stays out.
-FAST = -m "not slow" $(call without,benchmarks choosing distribution docs endurance experiments finetuning \
+FAST = -m "not slow" $(call without,benchmarks choosing distribution docs endurance experiments finetuning model \
 	fuzz interruption networks notebooks precision report security xla)
 without = $(patsubst %,--ignore=tests/test_%.py,$(1))
 # Two processes; their threads would only get into each other's way.
@@ -24,7 +24,8 @@ test: setup
 # The two other stacks; what hardly touches Keras runs on the first alone. This one also has the lowest
 # versions that setup.py accepts.
 test-addons: setup-addons
-	$(call PYTEST,.venv-addons) -m "not slow" $(call without,benchmarks endurance experiments fuzz report results)
+	$(call PYTEST,.venv-addons) -m "not slow" $(call without,benchmarks docs endurance experiments fuzz report \
+		results)
 
 # The same environment as `make test`, with tf_keras in place of Keras 3; what trains, saves or loads.
 test-legacy: setup
