@@ -36,6 +36,8 @@ MAX_WEIGHTS_BYTES = 2**32  # unpacked: a billion weights
 _SUFFIXES = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", "": "savedmodel"}
 _NAMES = {"keras": "model.keras", "h5": "model.h5", "savedmodel": "model"}
 _READ_ATTRIBUTES = """
+import sys
+sys.path[:] = sys.argv[1:]
 import contextlib, h5py, os
 def read(name, item):
     for attribute in item.attrs:
@@ -426,7 +428,8 @@ def _check_attributes(path: Path, content: Any) -> None:
     content.seek(0)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _READ_ATTRIBUTES],
+            # Not what lies in the current folder, which may have come with the model.
+            [sys.executable, "-I", "-c", _READ_ATTRIBUTES, *filter(None, sys.path)],
             stdin=content,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

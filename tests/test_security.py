@@ -217,6 +217,17 @@ def test_an_interrupted_run_with_a_pickle_is_not_taken_up(tmp_path):
     assert not ran.exists()
 
 
+def test_python_files_beside_a_model_are_not_run(tmp_path, monkeypatch):
+    for module in ("h5py", "numpy", "contextlib"):
+        (tmp_path / f"{module}.py").write_text("open('ran', 'w')")
+    layer = keras.layers.Conv2D(3, 3, padding="same")
+    model = keras.Sequential([keras.Input((None, None, 3)), layer])
+    saved.save(model, tmp_path / "model.h5", "h5")
+    monkeypatch.chdir(tmp_path)
+    saved.load("model.h5")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_the_package_neither_pickles_nor_evaluates_strings():
     suspicious = {"pickle", "marshal", "dill", "cloudpickle", "shelve", "eval", "exec"}
     for path in PACKAGE.rglob("*.py"):
