@@ -269,8 +269,8 @@ def _filmed(x: Any, y: np.ndarray, make_input: Any, number: int, seed: int) -> P
         if y.ndim != 3:
             raise ValueError(f"y of stills must be (height, width, channels). Received: {y.shape}")
         frames = np.stack([*camera.film(y, camera.path(FRAMES, *y.shape[:2], seed=number))])
-        y = tf.constant(frames)
-        made = np.asarray(pairing.call_in_training(make_input, y, (seed, number)), np.float32)
+        of_frames = pairing.call_in_training(make_input, tf.constant(frames), (seed, number))
+        made = np.asarray(of_frames, np.float32)
         # Without the rows and columns that did not suffice for another pixel of x.
         scale = max(frames.shape[1] // made.shape[1], 1)
         return made, frames[:, : scale * made.shape[1], : scale * made.shape[2]]

@@ -217,8 +217,7 @@ def random_crops(
         made = tf.data.Dataset.range(start, stop).map(tensors, num_parallel_calls=2)
         if make_input is not None:
             # One by one: what keeps a random state would draw in any order.
-            steps = tf.data.Dataset.range(start, stop)
-            made = tf.data.Dataset.zip((steps, made)).map(with_input)
+            made = made.enumerate(start).map(with_input)
         return made.prefetch(2)
 
     return dataset
@@ -235,6 +234,6 @@ def centre_crops(
     cuts = [centre(read(pair), shape) for pair in pairs]
     parts = [np.stack(column) for column in zip(*cuts)]
     if make_input is not None:
-        y = tf.constant(parts[0])
-        parts.insert(0, pairing.call_in_training(make_input, y, (0, 0)).numpy())
+        x = pairing.call_in_training(make_input, tf.constant(parts[0]), (0, 0))
+        parts.insert(0, x.numpy())
     return tf.data.Dataset.from_tensor_slices(tuple(parts)).batch(batch_size)

@@ -26,10 +26,6 @@ def as_json(result: Any) -> Any:
 
 
 def write(path: Path, value: Any) -> None:
-    with files.replacing(path) as temporary:
-        with temporary.open("w") as file:
-            json.dump(as_json(value), file, indent=1)  # as one text it would be many times as large
-            file.write("\n")
-
-
-# What is learned from, and measured on.
+    with files.replacing(path) as temporary, temporary.open("w") as file:
+        json.dump(as_json(value), file, indent=1)  # as one text it would be many times as large
+        file.write("\n")

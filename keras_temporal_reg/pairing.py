@@ -320,7 +320,7 @@ def call_in_training(
         return function(images)
     options: dict[str, Any] = {"training": True} if "training" in parameters else {}
     if "seed" in parameters and parameters["seed"].default in (None, inspect.Parameter.empty):
-        options["seed"] = None if seed is None else tf.convert_to_tensor(seed)
+        options["seed"] = seed
     return function(images, **options)
 
 

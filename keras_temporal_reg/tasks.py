@@ -224,8 +224,7 @@ def _seeds(seed: Any, count: int) -> list[tf.Tensor]:
     """Seeds of stateless ops, of one or of TensorFlow's global random numbers."""
     if seed is None:
         seed = tf.random.uniform((2,), maxval=tf.int32.max, dtype=tf.int32)
-    seed = tf.convert_to_tensor(seed)
-    return tf.unstack(tf.random.experimental.stateless_split(seed, count), count)
+    return tf.unstack(tf.random.experimental.stateless_split(seed, count))
 
 
 def _noisy(y: tf.Tensor, seed: Any = None) -> tf.Tensor:

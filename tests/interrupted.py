@@ -80,18 +80,16 @@ def fit(backup, *callbacks, shuffled=False, in_graph=True):
     """Train with BackupAndRestore; with a call for each epoch where its data are in an order."""
     model, x, y = model_and_data(in_graph)
     callbacks = [backup(), *callbacks]
-    options = {"batch_size": BATCH, "shuffle": False, "callbacks": callbacks, "verbose": 0}
+    options = {"shuffle": False, "callbacks": callbacks, "verbose": 0}
     if not shuffled:
-        model.fit(x, y, epochs=EPOCHS, **options)
-    else:
-        for epoch in range(EPOCHS):
-            order = np.random.default_rng(epoch).permutation(len(x))
-            data = (x[order], y[order])
-            if not in_graph:
-                dataset = tf.data.Dataset.from_tensor_slices(data).batch(BATCH)
-                data = (ktr.data.pair_with_transformed(dataset, ktr.RandomAffine(), seed=epoch),)
-                options.pop("batch_size", None)
-            model.fit(*data, initial_epoch=epoch, epochs=epoch + 1, **options)
+        model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, **options)
+        return model
+    for epoch in range(EPOCHS):
+        order = np.random.default_rng(epoch).permutation(len(x))
+        batches = tf.data.Dataset.from_tensor_slices((x[order], y[order])).batch(BATCH)
+        if not in_graph:
+            batches = ktr.data.pair_with_transformed(batches, ktr.RandomAffine(), seed=epoch)
+        model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, **options)
     return model
 
 
