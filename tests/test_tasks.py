@@ -178,6 +178,18 @@ def test_what_makes_x_by_chance_draws_what_its_seed_says(task, values):
     assert np.any(make_input(y).numpy() != make_input(y).numpy())
 
 
+@pytest.mark.parametrize(
+    "task",
+    [ktr.tasks.super_resolution, ktr.tasks.super_resolution_3, ktr.tasks.super_resolution_4],
+    ids=lambda task: task.name,
+)
+@pytest.mark.parametrize("values", [(0.0, 1.0), (0.0, 255.0)])
+def test_what_makes_x_without_chance_makes_the_same(task, values):
+    make_input = ktr.tasks.with_values(task, *values).make_input
+    y = picture((2, 12, 12, 3))
+    np.testing.assert_array_equal(make_input(y), make_input(y))
+
+
 def test_noise_has_the_strength_that_it_says():
     x, y = ktr.tasks.denoising.sample(np.full((200, 200, 3), 0.5, np.float32))
     assert np.std(x - y) == pytest.approx(0.05, rel=0.02)
