@@ -73,7 +73,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["keras_temporal_reg", "keras_temporal_reg.*"]),
-    package_data={"keras_temporal_reg": ["py.typed", "report.css", "report.js"]},
+    package_data={
+        "keras_temporal_reg": ["py.typed"],
+        "keras_temporal_reg.evaluation.report": ["*.css", "*.js"],
+    },
     python_requires=">=3.9",
     install_requires=["tensorflow>=2.15", "numpy>=1.23.5", "h5py>=3.10"],
     extras_require=EXTRAS,

@@ -16,7 +16,9 @@ import statistics
 
 from tensorflow import keras
 
-from keras_temporal_reg import RandomAffine, RegularizedModel, demo, files, networks
+from keras_temporal_reg import RandomAffine, RegularizedModel
+from keras_temporal_reg.experiments import demo, networks
+from keras_temporal_reg.io import atomic
 
 TRIED = ("plain", "full", "partial")
 MEASURES = ("temporal_error", "smoothness", "relative_smoothness", "psnr", "contrast_ratio")
@@ -34,7 +36,7 @@ def main() -> None:
     results = {"fraction": options.fraction, "steps": options.steps, "seeds": rows}
     results["gains"] = gains(rows)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    with files.replacing(options.output) as temporary:
+    with atomic.replacing(options.output) as temporary:
         temporary.write_text(json.dumps(results, indent=2) + "\n")
     show(results)
 

@@ -1,56 +1,55 @@
 """Train image-to-image CNNs to be temporally stable, from single images."""
 
-import os as _os
-from typing import Any as _Any
+import sys as _sys
+from pathlib import Path as _Path
 
-from tensorflow import keras as _keras
+from keras_temporal_reg.core import deprecation as _deprecation
+from keras_temporal_reg.core import lazy as _lazy
 
-try:
-    _backend = _keras.backend.backend()
-except ImportError:  # Keras itself fails where the other backend is not installed.
-    _backend = _os.environ.get("KERAS_BACKEND", "one that cannot be imported")
-if _backend != "tensorflow":
-    raise ImportError(
-        "keras_temporal_reg needs Keras on the TensorFlow backend; set KERAS_BACKEND=tensorflow. "
-        f"Received: {_backend}"
-    ) from None
+__version__ = "0.2.0"
 
-from keras_temporal_reg import callbacks, camera, data, image, losses, metrics, tasks, transforms
-from keras_temporal_reg.model import RegularizedModel
-from keras_temporal_reg.transforms import RandomAffine
-
-__all__ = [
-    "RandomAffine",
-    "RegularizedModel",
-    "callbacks",
-    "camera",
-    "choose_alpha",
-    "data",
-    "evaluate",
-    "finetune",
-    "image",
-    "losses",
-    "metrics",
-    "process",
-    "reproduce",
-    "tasks",
-    "transforms",
-]
-__version__ = "0.1.0"
-
-# What needs the extras is imported when it is first used.
-_LATER = {
-    "choose_alpha": "choosing",
+_LIBRARY = {
+    "RandomAffine": "transforms",
+    "RegularizedModel": "model",
+    "callbacks": "callbacks",
+    "data": "data",
+    "image": "image",
+    "losses": "losses",
+    "metrics": "metrics",
+    "tasks": "tasks",
+    "transforms": "transforms",
+}
+# These need the extras `video` and `demo`.
+_TOOLS = {
+    "choose_alpha": "finetuning",
     "evaluate": "evaluation",
     "finetune": "finetuning",
-    "process": "processing",
+    "process": "evaluation",
     "reproduce": "experiments",
 }
+_resolve, __dir__ = _lazy.attach(__name__, {**_LIBRARY, **_TOOLS})
+__all__ = sorted([*_LIBRARY, *_TOOLS])
+
+_deprecation.install_renamed_modules()
 
 
-def __getattr__(name: str) -> _Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
+def __getattr__(name: str) -> object:
+    if name in _deprecation.MODULES:
+        return _deprecation.renamed_module(name)
+    value = _resolve(name)
+    globals()[name] = value
+    return value
 
-    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+
+def _is_command() -> bool:
+    """Whether this process is ``ktr``, whose --help must not wait for TensorFlow."""
+    return _Path(_sys.argv[0] if _sys.argv else "").stem in ("ktr", "-m")
+
+
+if not _is_command():
+    # Keras finds the classes of a saved model only once they are imported.
+    from keras_temporal_reg.core import keras_backend as _keras_backend
+
+    _keras_backend.require_tensorflow()
+    for _name in _LIBRARY:
+        __getattr__(_name)

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import checks, metrics
+from keras_temporal_reg.core import validation
+from keras_temporal_reg.metrics import _temporal as metrics
 
 
 class TemporalStability(keras.callbacks.Callback):
@@ -49,8 +50,8 @@ class TemporalStability(keras.callbacks.Callback):
         super().__init__()
         self.clip = np.asarray(clip)
         self.reference = self.clip if reference is None else np.asarray(reference)
-        self.every = checks.whole_number("every", every, 1)
-        self.batch_size = checks.whole_number("batch_size", batch_size, 1)
+        self.every = validation.whole_number("every", every, 1)
+        self.batch_size = validation.whole_number("batch_size", batch_size, 1)
         self.stability = metrics.Stability(sigma)
         for name, frames in (("clip", self.clip), ("reference", self.reference)):
             if frames.ndim != 4 or len(frames) < 2:

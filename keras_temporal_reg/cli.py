@@ -12,21 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_temporal_reg import (
-    __version__,
-    checks,
-    demo,
-    evaluation,
-    experiments,
-    findings,
-    finetuning,
-    jsonable,
-    measuring,
-    plans,
-    processing,
-    tasks,
-    video,
-)
+from keras_temporal_reg import __version__
+from keras_temporal_reg.core import validation
+from keras_temporal_reg.evaluation import api as evaluation
+from keras_temporal_reg.evaluation import clip_evaluator as measuring
+from keras_temporal_reg.evaluation import processing
+from keras_temporal_reg.experiments import configs as plans
+from keras_temporal_reg.experiments import demo
+from keras_temporal_reg.experiments import results as findings
+from keras_temporal_reg.experiments import runner as experiments
+from keras_temporal_reg.finetuning import api as finetuning
+from keras_temporal_reg.io import jsonable, video
+from keras_temporal_reg.tasks import _task as tasks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,10 +87,10 @@ def _number_or_word(text: str) -> float | str:
         return text
 
 
-_alpha = _checked(checks.fraction, float, "[", ")")
+_alpha = _checked(validation.fraction, float, "[", ")")
 _alpha_or_auto = _checked(finetuning.alpha_or_auto, _number_or_word)
-_positive = _checked(checks.whole_number, int, 1)
-_natural = _checked(checks.whole_number, int, 0)
+_positive = _checked(validation.whole_number, int, 1)
+_natural = _checked(validation.whole_number, int, 0)
 
 
 def _values(text: str) -> tuple[float, float]:
@@ -260,7 +257,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _add_contrast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--contrast",
-        type=_checked(checks.not_negative, float),
+        type=_checked(validation.not_negative, float),
         default=finetuning.DEFAULT_CONTRAST,
         help="weight of a term that keeps the contrast, which the regularizer alone takes; 0 for "
         "the losses of the paper",
@@ -337,13 +334,13 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--learning-rate", type=_positive_number, default=1e-4, help="of Adam")
     parser.add_argument(
         "--pair-fraction",
-        type=_checked(checks.fraction, float, "(", "]"),
+        type=_checked(validation.fraction, float, "(", "]"),
         default=1.0,
         help="share of each batch that is regularized; 0.25 saves a third of the time",
     )
     parser.add_argument(
         "--validation",
-        type=_checked(checks.fraction, float, "[", ")"),
+        type=_checked(validation.fraction, float, "[", ")"),
         default=0.1,
         help="share of the pictures to validate on",
     )

@@ -19,8 +19,8 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-from keras_temporal_reg import checks, warp, xla
-from keras_temporal_reg.warp import spatial_shape as spatial_shape
+from keras_temporal_reg.core import validation, warp, xla
+from keras_temporal_reg.core.warp import spatial_shape as spatial_shape
 
 INTERPOLATIONS = ("nearest", "bilinear")
 FILL_MODES = ("constant", "reflect", "wrap", "nearest")
@@ -52,7 +52,7 @@ def set_backend(name: str) -> None:
         >>> ktr.image.set_backend("auto")
     """
     global _backend
-    checks.one_of("name", name, BACKENDS)
+    validation.one_of("name", name, BACKENDS)
     if name == "tfa":
         _tfa_transform()
     _backend = name
@@ -107,8 +107,8 @@ def transform(
         >>> out[0, 0, :, 0].numpy().tolist()
         [0.5, 1.5, 2.5, 3.0]
     """
-    checks.one_of("interpolation", interpolation, INTERPOLATIONS)
-    checks.one_of("fill_mode", fill_mode, FILL_MODES)
+    validation.one_of("interpolation", interpolation, INTERPOLATIONS)
+    validation.one_of("fill_mode", fill_mode, FILL_MODES)
     with tf.name_scope(name or "transform"):
         images = tf.convert_to_tensor(images)
         if not (images.dtype.is_floating or images.dtype in (tf.uint8, tf.int32, tf.int64)):

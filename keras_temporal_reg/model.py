@@ -7,7 +7,10 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import checks, losses, pairing, transforms
+from keras_temporal_reg import transforms
+from keras_temporal_reg.core import seeding, validation
+from keras_temporal_reg.data import _pairing as pairing
+from keras_temporal_reg.losses import _regularized as losses
 
 
 @keras.utils.register_keras_serializable(package="keras_temporal_reg")
@@ -71,8 +74,8 @@ class RegularizedModel(keras.Model):
         self.transform = transform
         self.perturbation = perturbation
         self.make_input = make_input
-        self.pair_fraction = checks.fraction("pair_fraction", pair_fraction, "(", "]")
-        self._first_seed = transforms.chosen_seed(transform)
+        self.pair_fraction = validation.fraction("pair_fraction", pair_fraction, "(", "]")
+        self._first_seed = seeding.chosen_seed(transform)
         # BackupAndRestore and `export` refuse a model that is not built.
         if getattr(base_model, "inputs", None):
             self.build(base_model.input_shape)
@@ -180,7 +183,7 @@ def _check_base_model(model: Any) -> None:
                 f"Received: output shape {tuple(outputs[0].shape)}"
             )
         if images:
-            checks.same_aspect(
+            validation.same_aspect(
                 "the input", images[0].shape[1:3], "the output", outputs[0].shape[1:3]
             )
 

@@ -6,14 +6,14 @@ The numbers and their direction follow the conventions of `keras_temporal_reg.im
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from typing import Any, Union
 
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import checks, image
+from keras_temporal_reg import image
+from keras_temporal_reg.core import seeding, validation
 
 Range = Union[float, Sequence[float]]
 
@@ -74,10 +74,10 @@ class RandomAffine:
             raise ValueError(f"zoom must stay above -1. Received: {zoom!r}")
         if max(map(abs, self.shear)) >= 90.0:
             raise ValueError(f"shear must stay within 90 degrees. Received: {shear!r}")
-        checks.one_of("fill_mode", fill_mode, image.FILL_MODES)
-        checks.one_of("interpolation", interpolation, image.INTERPOLATIONS)
+        validation.one_of("fill_mode", fill_mode, image.FILL_MODES)
+        validation.one_of("interpolation", interpolation, image.INTERPOLATIONS)
         if seed is not None:
-            checks.whole_number("seed", seed, 0)
+            validation.whole_number("seed", seed, 0)
         self.fill_mode = fill_mode
         self.fill_value = float(fill_value)
         self.interpolation = interpolation
@@ -147,7 +147,7 @@ class RandomAffine:
 
     def _next_seed(self) -> tf.Tensor:
         if self._draws is None:
-            self._first_seed = chosen_seed(self)
+            self._first_seed = seeding.chosen_seed(self)
             with tf.init_scope():
                 self._draws = tf.Variable(0, dtype=tf.int64, trainable=False)
         return tf.stack([tf.constant(self._first_seed, tf.int64), self._draws.assign_add(1)])
@@ -167,16 +167,6 @@ class RandomAffine:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> RandomAffine:
         return cls(**config)
-
-
-def chosen_seed(transform: Any, seed: int | None = None) -> int:
-    """The seed of `transform`; where it has none `seed`, or else one of Python's random numbers.
-
-    `keras.utils.set_random_seed` seeds those; taken when needed, it governs what follows it.
-    """
-    own = getattr(transform, "seed", None)
-    seed = seed if own is None else own
-    return random.randint(0, 2**31 - 1) if seed is None else int(seed)
 
 
 def identity(batch_size: Any) -> tf.Tensor:

@@ -10,6 +10,8 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 
+pytest_plugins = ["helpers.browser", "helpers.clips"]
+
 hypothesis.settings.register_profile("ktr", max_examples=30, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("soak", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ktr"))

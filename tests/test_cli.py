@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from tensorflow import keras
 
-from keras_temporal_reg import choosing, cli, demo, pictures
+from keras_temporal_reg import cli
+from keras_temporal_reg.experiments import demo
+from keras_temporal_reg.finetuning import strength_search as choosing
+from keras_temporal_reg.io import image_files
 
 
 def test_help_names_every_option(capsys):
@@ -90,7 +93,7 @@ def material(tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "clip").mkdir()
     for t in range(4):
-        pictures.write(tmp_path / "clip" / f"f{t}.png", rng.uniform(size=(48, 64, 3)))
+        image_files.write(tmp_path / "clip" / f"f{t}.png", rng.uniform(size=(48, 64, 3)))
     network = keras.Sequential(
         [keras.Input((None, None, 3)), keras.layers.Conv2D(3, 3, padding="same")]
     )

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg import pairing
+from keras_temporal_reg.data import _pairing as pairing
 
 layers = keras.layers
 DEFAULT = object()

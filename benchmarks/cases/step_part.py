@@ -7,7 +7,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from cases import common
-from keras_temporal_reg import pairing
+from keras_temporal_reg.data import _pairing as pairing
 
 
 def prepare(batch, size, jit_compile, part, loss="SparseJacobianLoss", pair_fraction=1.0):

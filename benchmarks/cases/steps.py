@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from cases import common
-from keras_temporal_reg import networks
+from keras_temporal_reg.experiments import networks
 
 
 def network() -> keras.Model:

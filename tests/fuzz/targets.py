@@ -20,7 +20,8 @@ from PIL import Image
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg import pictures, saved, video
+from keras_temporal_reg.io import image_files, video
+from keras_temporal_reg.saved_models import model_files
 
 REFUSALS = (ValueError, OSError, tf.errors.OpError)
 
@@ -52,15 +53,15 @@ def read_hdf5(path):
 
 
 READERS = {
-    "png": pictures.read,
-    "exr": pictures.read,
-    "hdr": pictures.read,
+    "png": image_files.read,
+    "exr": image_files.read,
+    "hdr": image_files.read,
     "clip": read_clip,
     "hdf5": read_hdf5,
-    "keras": saved.load,
-    "config": saved.load,
-    "h5": saved.load,
-    "savedmodel": saved.load,
+    "keras": model_files.load,
+    "config": model_files.load,
+    "h5": model_files.load,
+    "savedmodel": model_files.load,
 }
 FILES = {
     "png": "victim.png",
@@ -93,7 +94,7 @@ def network():
 def saved_as(form):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model"
-        saved.save(network(), path, form)
+        model_files.save(network(), path, form)
         return path.read_bytes()
 
 
@@ -112,7 +113,7 @@ def saved_as_keras():
 
 
 def picture_seeds():
-    bytes_ = pictures.to_bytes(noise(9, 12, 3))
+    bytes_ = image_files.to_bytes(noise(9, 12, 3))
     for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM"):
         made = io.BytesIO()
         Image.fromarray(bytes_).save(made, form)
@@ -125,7 +126,7 @@ def picture_seeds():
 def exr_seeds():
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "seed.exr"
-        pictures.write(path, noise(9, 12, 3))
+        image_files.write(path, noise(9, 12, 3))
         yield path.read_bytes()
 
 
@@ -137,7 +138,7 @@ def clip_seeds():
     with tempfile.TemporaryDirectory() as folder:
         for suffix in video.CODECS:
             path = pathlib.Path(folder) / f"seed{suffix}"
-            video.write(path, pictures.to_bytes(noise(3, 16, 16, 3)), Fraction(25))
+            video.write(path, image_files.to_bytes(noise(3, 16, 16, 3)), Fraction(25))
             yield path.read_bytes()
 
 

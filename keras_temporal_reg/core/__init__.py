@@ -1,0 +1,1 @@
+"""Argument checks, the warp, XLA and seeds, which the other packages build on. Not public."""

@@ -1,0 +1,78 @@
+"""Old names, which keep working for one release with a DeprecationWarning."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+PACKAGE = "keras_temporal_reg"
+# Documented modules of version 0.1, and where their contents are now.
+MODULES = {
+    "camera": "evaluation.camera",
+    "choosing": "finetuning",
+    "networks": "experiments.networks",
+    "processing": "evaluation",
+    "scenes": "experiments.scenes",
+}
+
+
+def warn(old: str, new: str, stacklevel: int = 3) -> None:
+    """Warn that `old` is deprecated in favour of `new`."""
+    warnings.warn(
+        f"{old} is deprecated and will be removed in the next release; use {new}",
+        DeprecationWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def renamed_module(old: str) -> types.ModuleType:
+    """The module that a documented module of version 0.1 became."""
+    warn(f"{PACKAGE}.{old}", f"{PACKAGE}.{MODULES[old]}", stacklevel=4)
+    return importlib.import_module(f"{PACKAGE}.{MODULES[old]}")
+
+
+def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make the ``__getattr__`` of a module some of whose names changed.
+
+    Args:
+        module: the module's ``__name__``.
+        names: old name to new name, both in that module.
+    """
+
+    def getattr_(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn(f"{module}.{name}", f"{module}.{names[name]}")
+        return getattr(sys.modules[module], names[name])
+
+    return getattr_
+
+
+class _RenamedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports a documented module of version 0.1 by its old name."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package, _, module = name.partition(".")
+        if package == PACKAGE and module in MODULES:
+            return importlib.machinery.ModuleSpec(name, self)
+        return None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return renamed_module(spec.name.partition(".")[2])
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        pass  # it is loaded already, under its new name
+
+
+def install_renamed_modules() -> None:
+    """Let ``import keras_temporal_reg.OLD`` find what it is called now."""
+    if not any(isinstance(finder, _RenamedModules) for finder in sys.meta_path):
+        sys.meta_path.append(_RenamedModules())

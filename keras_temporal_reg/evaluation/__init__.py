@@ -1,0 +1,14 @@
+"""Run networks over clips, measure the results and show them."""
+
+from keras_temporal_reg.core import lazy
+
+__getattr__, __dir__ = lazy.attach(
+    __name__,
+    {
+        "ClipEvaluation": "clip_evaluator",
+        "Evaluation": "api",
+        "Processed": "processing",
+        "evaluate": "api",
+        "process": "processing",
+    },
+)

@@ -1,0 +1,13 @@
+"""The demo and the experiments: networks, data sets, claims and results."""
+
+from keras_temporal_reg.core import lazy
+
+__getattr__, __dir__ = lazy.attach(
+    __name__,
+    {
+        "Claim": "claims",
+        "Plan": "configs",
+        "Reproduction": "results",
+        "reproduce": "runner",
+    },
+)

@@ -1,0 +1,185 @@
+"""Reference networks for the demo and the experiments, of Keras's own layers, so that Keras alone
+loads them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tensorflow import keras
+
+from keras_temporal_reg.core import validation
+from keras_temporal_reg.experiments import scenes
+
+_KNOTS = 48
+
+
+def colorization_unet(channels: int = 16, levels: int = 3) -> keras.Model:
+    """Colorization: a U-Net that works at half resolution, as video codecs keep chroma.
+
+    Its output begins at grey: begun at random, three networks of six died at the demo's rate.
+
+    Args:
+        channels: of the first level; each further one has twice as many.
+        levels: how often it halves the half resolution; sizes must be multiples of
+            ``2 ** (levels + 1)``.
+
+    Returns:
+        From Y, ``(batch, height, width, 1)`` in [0, 1], to Cb and Cr about 0, two channels.
+
+    Raises:
+        ValueError: if an argument is no whole number of at least 1.
+
+    Example:
+        >>> from keras_temporal_reg.experiments import networks
+        >>> networks.colorization_unet(channels=4, levels=2).output_shape
+        (None, None, None, 2)
+    """
+    validation.whole_number("channels", channels, 1)
+    validation.whole_number("levels", levels, 1)
+    luma = keras.Input((None, None, 1))
+    h = _unet_body(_convolved(luma, channels, size=5, strides=2), channels, levels)
+    chroma = keras.layers.Conv2DTranspose(
+        2, 4, strides=2, padding="same", kernel_initializer="zeros", dtype="float32"
+    )(h)
+    return keras.Model(luma, chroma, name="colorization_unet")
+
+
+def hdr_unet(channels: int = 16, levels: int = 3) -> keras.Model:
+    """HDR reconstruction: a U-Net whose output counts only where the input is saturated.
+
+    Elsewhere the result is the input, `scenes.linearized`. After Eilertsen, Kronander, Denes,
+    Mantiuk and Unger, "HDR image reconstruction from a single exposure using deep CNNs", 2017: an
+    autoencoder with skip connections, an output in the log domain, and a blend by the mask
+    ``clip((max_c(x) - 0.95) / 0.05, 0, 1)``.
+
+    Args:
+        channels: of the first level; each further one has twice as many.
+        levels: how often it halves its input; sizes must be multiples of ``2 ** levels``.
+
+    Returns:
+        From ``(batch, height, width, 3)`` in [0, 1] to ``log(light + 1/255)``, likewise.
+
+    Raises:
+        ValueError: if an argument is no whole number of at least 1.
+
+    Example:
+        >>> from keras_temporal_reg.experiments import networks
+        >>> networks.hdr_unet(channels=4, levels=2).output_shape
+        (None, None, None, 3)
+    """
+    validation.whole_number("channels", channels, 1)
+    validation.whole_number("levels", levels, 1)
+    layers = keras.layers
+    ldr = keras.Input((None, None, 3))
+    log_of = _log_light()
+    log = log_of(ldr)
+    h = layers.Concatenate()([ldr, log])
+    h = _unet_body(h, channels, levels)
+    made = layers.Conv2D(3, 1, dtype="float32")(h)
+    # The blend log + mask (made - log), in float32 also under mixed precision.
+    change = layers.Subtract(dtype="float32")([made, log])
+    change = layers.Multiply(dtype="float32")([change, _saturation(ldr)])
+    result = layers.Add(dtype="float32")([log, change])
+    return keras.Model(ldr, result, name="hdr_unet")
+
+
+def super_resolution_net(scale: int = 2, channels: int = 32, depth: int = 3) -> keras.Model:
+    """Super-resolution: convolutions at low resolution, then one transposed convolution.
+
+    After Dong, Loy and Tang, "Accelerating the super-resolution convolutional neural network",
+    2016; what it learns is the difference from repeated pixels.
+
+    Args:
+        scale: pixels of the output for each of the input, along an axis; at least 2.
+        channels: of its layers.
+        depth: convolutions between the first and the last layer.
+
+    Returns:
+        From ``(batch, height, width, 3)`` in [0, 1] to scale times the height and width.
+
+    Raises:
+        ValueError: if an argument is no whole number, or too small.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_temporal_reg.experiments import networks
+        >>> network = networks.super_resolution_net(3, channels=4)
+        >>> network(np.zeros((1, 5, 7, 3), "float32")).shape
+        TensorShape([1, 15, 21, 3])
+    """
+    validation.whole_number("scale", scale, 2)
+    validation.whole_number("channels", channels, 1)
+    validation.whole_number("depth", depth, 1)
+    layers = keras.layers
+    small = keras.Input((None, None, 3))
+    h = _convolved(small, channels, size=5)
+    for _ in range(depth):
+        h = _convolved(h, channels)
+    # A kernel of twice the stride covers each output pixel evenly.
+    detail = layers.Conv2DTranspose(
+        3, 2 * scale, strides=scale, padding="same", kernel_initializer="zeros", dtype="float32"
+    )(h)
+    repeated = layers.UpSampling2D(scale, dtype="float32")(small)
+    result = layers.Add(dtype="float32")([repeated, detail])
+    return keras.Model(small, result, name=f"super_resolution_net_{scale}")
+
+
+def _unet_body(h: Any, channels: int, levels: int) -> Any:
+    """Down and up again, with skip connections."""
+    layers = keras.layers
+    skips = []
+    for level in range(levels):
+        h = _convolved(h, channels * 2**level)
+        skips.append(h)
+        h = layers.MaxPooling2D()(h)
+    h = _convolved(h, channels * 2**levels)
+    for level in reversed(range(levels)):
+        h = layers.Concatenate()([layers.UpSampling2D()(h), skips[level]])
+        h = _convolved(h, channels * 2**level)
+    return h
+
+
+def _convolved(images: Any, filters: int, size: int = 3, strides: int = 1) -> Any:
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        strides=strides,
+        padding="same",
+        activation="relu",
+        kernel_initializer="he_normal",
+    )(images)
+
+
+def _log_light() -> keras.Model:
+    """`scenes.linearized` of [0, 1], by 1 x 1 convolutions that are not trained.
+
+    Keras has no layer for a logarithm, and Lambda layers are code that a file should not carry.
+    So it is linear between knots: a sum of ``weight * relu(x - knot)``, exact to 0.01.
+    """
+    knots = np.linspace(0.0, 1.0, _KNOTS + 1) ** 1.5
+    values = scenes.linearized(knots).astype(np.float64)
+    slopes = np.diff(values) / np.diff(knots)
+    changes = np.diff(slopes, prepend=0.0)
+    # Each of the three channels has its own copy of all knots.
+    first = np.kron(np.eye(3), np.ones((1, _KNOTS)))
+    second = np.kron(np.eye(3), changes[:, np.newaxis])
+    layers = keras.layers
+    bend = layers.Conv2D(3 * _KNOTS, 1, activation="relu", dtype="float32", trainable=False)
+    add = layers.Conv2D(3, 1, dtype="float32", trainable=False)
+    network = keras.Sequential([keras.Input((None, None, 3)), bend, add], name="log_light")
+    bend.set_weights([first[np.newaxis, np.newaxis], np.tile(-knots[:-1], 3)])
+    add.set_weights([second[np.newaxis, np.newaxis], np.full(3, values[0])])
+    return network
+
+
+def _saturation(ldr: Any) -> Any:
+    """``clip((max_c(x) - 0.95) / 0.05, 0, 1)``, ``(batch, height, width, 1)``."""
+    layers = keras.layers
+    # The largest channel: channels stand in for columns, over which is pooled.
+    turned = layers.Permute((1, 3, 2))(ldr)
+    largest = layers.Permute((1, 3, 2))(layers.MaxPooling2D((1, 3))(turned))
+    span = 1.0 - scenes.SATURATION
+    scaled = layers.Rescaling(1.0 / span, -scenes.SATURATION / span, dtype="float32")(largest)
+    return layers.ReLU(max_value=1.0, dtype="float32")(scaled)

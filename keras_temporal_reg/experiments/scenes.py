@@ -1,0 +1,286 @@
+"""Artificial HDR scenes under a moving camera, and the camera that captures them.
+
+Eilertsen, Mantiuk and Unger (CVPR 2019) test HDR reconstruction on artificially generated frames.
+Here a scene has surfaces with textures, edges and gratings, and light sources up to some hundred
+times as bright as what a camera shows as white. Light 1 is white at an exposure under which 6 to
+14 % of a scene's pixels clip.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_temporal_reg.core import validation
+from keras_temporal_reg.evaluation import camera
+
+OFFSET = 1.0 / 255.0  # of light, before its logarithm is taken; as in `tasks.hdr`
+SATURATION = 0.95  # light from which on a network has to make up what was clipped
+_CURVE_EXPONENT, _CURVE_OFFSET = 0.9, 0.6  # of the mean camera curve
+_SOFT = 2.8  # pixels over which edges rise: bilinear warps are exact for no sharper ones
+_FINE = 2  # a clip is filmed on so many finer pixels along an axis, so that it is sharp and exact
+_SHAPES = 14
+
+
+class Clip(NamedTuple):
+    """Frames of a scene under a moving camera.
+
+    Attributes:
+        frames: ``(frames, height, width, 3)`` float32, linear light.
+        motion: ``(frames - 1, 8)`` float64, exact, as `metrics.warping_error` takes it.
+    """
+
+    frames: np.ndarray
+    motion: np.ndarray
+
+
+def scene(seed: int, height: int, width: int) -> np.ndarray:
+    """A scene: textured surfaces, edges, gratings, and light sources with glare.
+
+    Args:
+        seed: says which; the same one gives the same scene.
+        height: in pixels, at least 16.
+        width: likewise.
+
+    Returns:
+        ``(height, width, 3)`` float32 linear light, above 0; 1 is white.
+
+    Raises:
+        ValueError: for a seed below 0, or a smaller size.
+
+    Example:
+        >>> from keras_temporal_reg.experiments import scenes
+        >>> light = scenes.scene(seed=0, height=64, width=64)
+        >>> bool(0.05 < (light.max(axis=-1) > 1.0).mean() < 0.15)
+        True
+    """
+    validation.whole_number("seed", seed, 0)
+    validation.whole_number("height", height, 16)
+    validation.whole_number("width", width, 16)
+    light = _scene(np.random.default_rng(seed), height, width, 1)
+    return _exposed(light, seed)
+
+
+def _scene(rng: np.random.Generator, height: int, width: int, fine: int) -> np.ndarray:
+    """`scene` before its exposure, with `fine` pixels for each along an axis; float64."""
+    size, side = (height, width), min(height, width)
+    # Places in pixels of the coarse grid, whatever `fine` is.
+    place = (np.mgrid[: height * fine, : width * fine] + 0.5) / fine - 0.5
+
+    shade = np.exp(0.7 * _noise(rng, size, fine))[..., np.newaxis]
+    tint = np.exp(0.25 * np.stack([_noise(rng, size, fine) for _ in range(3)], axis=-1))
+    surface = np.full((*place.shape[1:], 3), 0.2)
+    for number in range(_SHAPES):
+        sides = rng.uniform(0.1, 0.5, 2) * side
+        inside, along = _box(rng, place, size, sides)
+        colour = np.exp(rng.uniform(math.log(0.03), math.log(0.9), 3) * 0.3)
+        colour = colour * math.exp(rng.uniform(math.log(0.03), 0.0))
+        if number % 3 == 0:
+            wave = 2.0 * math.pi * along / rng.uniform(9.0, 20.0)
+            colour = colour * (1.0 + 0.6 * np.sin(wave))[..., np.newaxis]
+        surface += inside[..., np.newaxis] * (colour - surface)
+    light = surface * shade * tint
+    light /= np.quantile(light.max(axis=-1), 0.95)
+
+    for _ in range(rng.integers(3, 5)):
+        radius = rng.uniform(0.02, 0.045) * side
+        centre = rng.uniform(0.0, 1.0, 2) * size
+        distance = np.hypot(*(p - c for p, c in zip(place, centre))) - radius
+        light += _source(rng, distance, side)
+    for _ in range(rng.integers(1, 3)):
+        sides = rng.uniform([0.01, 0.15], [0.025, 0.4]) * side
+        distance = _box_distance(rng, place, size, sides)[0]
+        light += _source(rng, distance, side)
+    return light
+
+
+def _exposed(light: np.ndarray, seed: int) -> np.ndarray:
+    """Light so that 6 to 14 % of the pixels are above 1."""
+    clipped = np.random.default_rng((seed, 1)).uniform(0.06, 0.14)
+    return (light / np.quantile(light.max(axis=-1), 1.0 - clipped)).astype(np.float32)
+
+
+def clip(seed: int, frames: int, height: int, width: int) -> Clip:
+    """A scene under a hand-held camera (`camera.path`), whose motion is known exactly.
+
+    Args:
+        seed: says which scene and which path.
+        frames: how many, at least 2.
+        height: of the frames, in pixels, at least 16.
+        width: likewise.
+
+    Raises:
+        ValueError: for a number outside of these bounds.
+
+    Example:
+        >>> from keras_temporal_reg.experiments import scenes
+        >>> filmed = scenes.clip(seed=0, frames=3, height=32, width=48)
+        >>> filmed.frames.shape, filmed.motion.shape
+        ((3, 32, 48, 3), (2, 8))
+    """
+    validation.whole_number("frames", frames, 2)
+    validation.whole_number("height", height, 16)
+    validation.whole_number("width", width, 16)
+    margin = 1.0 - 2.0 * camera.MARGIN
+    size = (math.ceil(height / margin) + 5, math.ceil(width / margin) + 5)
+    light = _scene(np.random.default_rng(seed), *size, fine=_FINE)
+    fine = film(light.astype(np.float32), frames, seed, (height * _FINE, width * _FINE))
+    # A pixel takes in the light that falls on all of it.
+    pixels = fine.frames.reshape(frames, height, _FINE, width, _FINE, 3).mean(axis=(2, 4))
+    return Clip(_exposed(pixels, seed), camera.rescaled(fine.motion, 1.0 / _FINE))
+
+
+def film(picture: np.ndarray, frames: int, seed: int, size: tuple[int, int]) -> Clip:
+    """`frames` frames of a picture under a moving camera, cut to `size`.
+
+    Args:
+        picture: ``(height, width, channels)`` float32.
+        frames: how many, at least 2.
+        seed: of the camera's path.
+        size: height and width of the frames, at most `camera.frame_size` of the picture's.
+
+    Raises:
+        ValueError: for fewer frames, or if the picture is too small for that size.
+    """
+    largest = camera.frame_size(*picture.shape[:2])
+    if size[0] > largest[0] or size[1] > largest[1]:
+        raise ValueError(
+            f"size must be at most {largest[0]} x {largest[1]}, height x width, for a picture of "
+            f"{picture.shape[0]} x {picture.shape[1]}. Received: {size[0]} x {size[1]}"
+        )
+    path = camera.path(frames, *picture.shape[:2], seed=seed)
+    # Cut at the right and at the bottom, which leaves the motion as it is.
+    shown = [frame[: size[0], : size[1]] for frame in camera.film(picture, path)]
+    return Clip(np.stack(shown), camera.motion(path))
+
+
+def to_log(light: np.ndarray) -> np.ndarray:
+    """``log(light + 1/255)``, what networks for HDR are to return; float32."""
+    return np.log(np.asarray(light, np.float32) + np.float32(OFFSET))
+
+
+def linearized(x: np.ndarray) -> np.ndarray:
+    """`to_log` of the light that a capture shows, taken back by the mean curve of `capture`.
+
+    Where the capture is saturated that is white, so it is what one would predict knowing nothing.
+
+    Args:
+        x: any array of numbers in [0, 1].
+    """
+    x = np.clip(np.asarray(x, np.float64), 0.0, 1.0)
+    return to_log((_CURVE_OFFSET * x / (1.0 + _CURVE_OFFSET - x)) ** (1.0 / _CURVE_EXPONENT))
+
+
+def saturation(y: tf.Tensor) -> tf.Tensor:
+    """Where the camera clips: 0 below light 0.95, 1 from light 1 on, of the brightest channel.
+
+    Args:
+        y: ``(batch, height, width, 3)``, as from `to_log`.
+
+    Returns:
+        ``(batch, height, width)``, a `sample_weight` for HDR reconstruction.
+    """
+    brightest = tf.reduce_max(tf.exp(y) - OFFSET, axis=-1)
+    return tf.clip_by_value((brightest - SATURATION) / (1.0 - SATURATION), 0.0, 1.0)
+
+
+def capture(y: tf.Tensor) -> tf.Tensor:
+    """What a camera makes of light: clipped at 1, a sigmoid curve, noise, JPEG with 8 bits.
+
+    Follows the authors' training code (Eilertsen et al. 2019): for each picture a curve with
+    exponent ~ N(0.9, 0.1) and offset ~ N(0.6, 0.1), noise of standard deviation 0 to 0.01, and a
+    JPEG quality from 30 to 100. Exposure is left alone: a network cannot know the light that
+    white stood for.
+
+    Args:
+        y: ``(batch, height, width, 3)`` float32, as from `to_log`.
+
+    Returns:
+        x in [0, 1], likewise. Draws are TensorFlow's own; `tf.random.set_seed` governs them.
+    """
+    shape = (tf.shape(y)[0], 1, 1, 1)
+    exponent = tf.clip_by_value(tf.random.normal(shape, _CURVE_EXPONENT, 0.1), 0.5, 1.5)
+    offset = tf.clip_by_value(tf.random.normal(shape, _CURVE_OFFSET, 0.1), 0.2, 1.2)
+    deviation = tf.random.uniform(shape, 0.0, 0.01)
+    noise = deviation * tf.random.normal(tf.shape(y))
+    quality = tf.random.uniform((tf.shape(y)[0],), 30, 101, tf.int32)
+    return _developed(y, exponent, offset, noise, quality)
+
+
+def capture_clip(y: np.ndarray, seed: int = 0) -> np.ndarray:
+    """What one camera makes of the frames of a clip: one curve, other noise in each frame.
+
+    Args:
+        y: ``(frames, height, width, 3)``, as from `to_log`.
+        seed: of the noise, which has a standard deviation of 0.005; the JPEG quality is 90.
+
+    Returns:
+        x in [0, 1], float32, likewise.
+    """
+    # NumPy's numbers, since TensorFlow's can differ from stack to stack.
+    noise = 0.005 * np.random.default_rng(seed).standard_normal(y.shape, np.float32)
+    quality = tf.fill((len(y),), 90)
+    return _developed(
+        tf.constant(y, tf.float32), _CURVE_EXPONENT, _CURVE_OFFSET, noise, quality
+    ).numpy()
+
+
+def _developed(
+    y: tf.Tensor, exponent: tf.Tensor, offset: tf.Tensor, noise: tf.Tensor, quality: tf.Tensor
+) -> tf.Tensor:
+    light = tf.clip_by_value(tf.exp(y) - OFFSET, 1e-8, 1.0)
+    power = tf.pow(light, exponent)
+    shown = tf.clip_by_value((1.0 + offset) * power / (power + offset) + noise, 0.0, 1.0)
+    stored = tf.map_fn(
+        lambda one: tf.image.adjust_jpeg_quality(*one),
+        (shown, quality),
+        fn_output_signature=tf.TensorSpec(y.shape[1:], tf.float32),
+    )
+    return tf.ensure_shape(stored, y.shape)
+
+
+def _noise(rng: np.random.Generator, size: tuple[int, int], fine: int) -> np.ndarray:
+    """Smooth noise of all scales, of mean 0 and standard deviation 1."""
+    coarse = max(size)
+    size = (size[0] * fine, size[1] * fine)
+    # In cycles for each pixel of the coarse grid.
+    frequency = fine * np.hypot(np.fft.fftfreq(size[0])[:, np.newaxis], np.fft.rfftfreq(size[1]))
+    fall = (frequency + 1.0 / coarse) ** -1.5
+    fall *= np.exp(-0.5 * (2.0 * math.pi * _SOFT / 2.0 * frequency) ** 2)
+    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(size)) * fall, size)
+    noise -= noise.mean()
+    return noise / noise.std()
+
+
+def _edge(distance: np.ndarray) -> np.ndarray:
+    """1 inside, where the distance is below 0, and 0 outside, with a soft rise between."""
+    return 0.5 * (1.0 - np.tanh(distance / _SOFT))
+
+
+def _box_distance(
+    rng: np.random.Generator, place: np.ndarray, size: tuple[int, int], sides: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distance to a box somewhere in the picture, turned somehow, and the place along it."""
+    down, right = (p - c for p, c in zip(place, rng.uniform(0.0, 1.0, 2) * size))
+    angle = rng.uniform(0.0, math.pi)
+    along = math.cos(angle) * right + math.sin(angle) * down
+    across = math.cos(angle) * down - math.sin(angle) * right
+    return np.maximum(np.abs(across) - sides[0] / 2, np.abs(along) - sides[1] / 2), along
+
+
+def _box(
+    rng: np.random.Generator, place: np.ndarray, size: tuple[int, int], sides: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    distance, along = _box_distance(rng, place, size, sides)
+    return _edge(distance), along
+
+
+def _source(rng: np.random.Generator, distance: np.ndarray, side: int) -> np.ndarray:
+    """Light of a source: itself, and glare from which its strength can be told."""
+    strength = math.exp(rng.uniform(math.log(4.0), math.log(60.0)))
+    colour = strength * rng.uniform(0.6, 1.0, 3)
+    glare = 0.03 * np.exp(-np.maximum(distance, 0.0) / (0.05 * side))
+    return (_edge(distance) + glare)[..., np.newaxis] * colour

@@ -1,0 +1,14 @@
+"""Fine-tune saved networks with the regularizers, and choose their strength."""
+
+from keras_temporal_reg.core import lazy
+
+__getattr__, __dir__ = lazy.attach(
+    __name__,
+    {
+        "Choice": "strength_search",
+        "FineTuned": "api",
+        "Trial": "strength_search",
+        "choose_alpha": "strength_search",
+        "finetune": "api",
+    },
+)

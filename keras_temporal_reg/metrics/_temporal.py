@@ -1,0 +1,642 @@
+"""How stable a video is, measured so that fading, blurring and freezing do not pass for it.
+
+All are taken of a result p against a reference v, both ``(frames, height, width, channels)``.
+``hp(u) = u - G u`` with G a temporal Gaussian for each pixel (`scipy.ndimage` conventions:
+cut at four sigma, clip mirrored at its ends). Each stability measure is a function of two
+clips, and a class of the same name in CamelCase that takes the clips in pieces, in memory
+that does not grow with their length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from keras_temporal_reg import image
+from keras_temporal_reg.core import validation, xla
+from keras_temporal_reg.data import _pairing as pairing
+
+PSNR_MARGIN = 1.5  # dB over the trivial predictor from which on a network "clearly beats" it
+_CHUNK_PIXELS = 2**23  # numbers in memory at once, above one window of frames
+TOLERANCE = 0.01  # on structure and contrast ratio, which are known no better than that
+
+
+class _HighPass:
+    """``u - G u`` of frames that come one by one; results lag behind by the filter's radius."""
+
+    def __init__(self, sigma: float) -> None:
+        if not (isinstance(sigma, (int, float)) and sigma > 0 and math.isfinite(sigma)):
+            raise ValueError(f"sigma must be a positive number of frames. Received: {sigma!r}")
+        self.radius = max(int(4.0 * sigma + 0.5), 1)
+        offsets = np.arange(-self.radius, self.radius + 1)
+        kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+        self.kernel = kernel / kernel.sum()
+        self.count = 0  # frames seen
+        self.next = 0  # number of the frame whose result comes next
+        self.shape: tuple[int, ...] = ()
+
+    def push(self, frame: np.ndarray) -> np.ndarray:
+        """Take a frame; return the results that it completes, ``(frames, *shape of frame)``."""
+        if self.count == 0:
+            self.shape = frame.shape
+            # Several at once by one product of matrices, as far as memory allows.
+            self.several = max(1, min(16, _CHUNK_PIXELS // max(frame.size, 1)))
+            # Frame t stands in row t modulo the number of rows, less the first frame, so that
+            # what stands still gives an exact zero.
+            self.base = frame.ravel().copy()
+            self.window = np.zeros((2 * self.radius + self.several, frame.size), frame.dtype)
+        np.subtract(frame.ravel(), self.base, out=self.window[self.count % len(self.window)])
+        self.count += 1
+        if self.next + self.radius + self.several > self.count:
+            return np.empty((0, *frame.shape), frame.dtype)
+        ready = self._results(self.several)
+        self.next += self.several
+        return ready
+
+    def rest(self) -> np.ndarray:
+        """The results still missing, now that the clip has ended. Changes nothing."""
+        return self._results(self.count - self.next)
+
+    def _results(self, number: int) -> np.ndarray:
+        weights = np.zeros((number, len(self.window)), self.window.dtype)
+        for row in range(number):
+            t = self.next + row
+            for weight, s in zip(self.kernel, range(t - self.radius, t + self.radius + 1)):
+                s %= 2 * self.count  # d c b a | a b c d | d c b a
+                s = s if s < self.count else 2 * self.count - 1 - s
+                weights[row, s % len(self.window)] -= weight
+            weights[row, t % len(self.window)] += 1.0
+        return (weights @ self.window).reshape(number, *self.shape)
+
+
+class Stability:
+    """All stability measures of two clips at once, in one pass over them.
+
+    Args:
+        sigma: of the temporal Gaussian, in frames.
+
+    Raises:
+        ValueError: if sigma is not positive; on update, if the frames do not fit each other.
+
+    Example:
+        >>> import numpy as np, keras_temporal_reg as ktr
+        >>> rng = np.random.default_rng(0)
+        >>> reference = rng.uniform(size=(20, 8, 8, 3))
+        >>> stability = ktr.metrics.Stability()
+        >>> for frame in reference:  # one frame or several at a time
+        ...     stability.update_state(frame, 0.5 * frame)
+        >>> measures = stability.result()
+        >>> round(measures["smoothness"], 3), round(measures["contrast_ratio"], 3)
+        (2.0, 0.5)
+    """
+
+    def __init__(self, sigma: float = 2.0) -> None:
+        self.sigma = sigma
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        """Forget all frames."""
+        self._filters = (_HighPass(self.sigma), _HighPass(self.sigma))
+        # Energies of hp(v), hp(p), hp(p - v); of v, p and v p about frame means; and of p - v.
+        self._high_passed = np.zeros(3)
+        self._centred = np.zeros(3)
+        self._squared_error = 0.0
+        self._deviations: tuple[Any, Any] = (0.0, 0.0)
+        self._flicker: list[float] = []
+        self._flicker_map: Any = 0.0
+        self._shape: tuple[int, ...] = ()
+        self.frames = 0
+
+    def update_state(self, reference: Any, result: Any) -> None:
+        """Take the next frames.
+
+        Args:
+            reference: ``(height, width, channels)`` or ``(frames, height, width, channels)``.
+            result: the same shape.
+        """
+        reference, result = _as_floats(reference, result)
+        if reference.shape != result.shape or reference.ndim not in (3, 4):
+            raise ValueError(
+                "reference and result must be frames of one shape, (frames, height, width, "
+                f"channels). Received: {reference.shape} and {result.shape}"
+            )
+        if reference.ndim == 3:
+            reference, result = reference[np.newaxis], result[np.newaxis]
+        if self._shape not in ((), reference.shape[1:]):
+            raise ValueError(
+                f"all frames must have one shape, {self._shape}. Received: {reference.shape[1:]}"
+            )
+        self._shape = reference.shape[1:]
+        for v, p in zip(reference, result):
+            self._update(v, p)
+
+    def _update(self, v: np.ndarray, p: np.ndarray) -> None:
+        self.frames += 1
+        filter_v, filter_p = self._filters
+        hp_v, hp_p = filter_v.push(v), filter_p.push(p)
+        if len(hp_v):
+            self._high_passed += _energies(hp_v, hp_p)
+            of_frames, of_pixels = _flicker(hp_v, hp_p)
+            self._flicker += of_frames
+            self._flicker_map = self._flicker_map + of_pixels
+        centred_v, centred_p = _centred(v), _centred(p)
+        vv, pp, vp = (
+            np.array([np.dot(a, b) for a, b in zip(planes, others)], np.float64)
+            for planes, others in (
+                (centred_v, centred_v),
+                (centred_p, centred_p),
+                (centred_v, centred_p),
+            )
+        )
+        self._centred += [vv.sum(), pp.sum(), vp.sum()]
+        pixels = centred_v.shape[1]
+        self._deviations = (
+            self._deviations[0] + np.sqrt(vv / pixels),
+            self._deviations[1] + np.sqrt(pp / pixels),
+        )
+        error = (p - v).ravel()
+        self._squared_error += float(np.dot(error, error))
+
+    def flicker(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where and when the result flickers: the root mean square of ``hp(p - v)``.
+
+        Returns:
+            Of each frame so far, ``(frames,)``, and of each pixel, ``(height, width)``; float64.
+
+        Raises:
+            ValueError: while there are fewer than two frames.
+        """
+        of_frames, of_pixels = _flicker(*self._rest())
+        return (
+            np.array(self._flicker + of_frames),
+            np.sqrt((self._flicker_map + of_pixels) / self.frames),
+        )
+
+    def _rest(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.frames < 2:
+            raise ValueError(f"a clip must have at least 2 frames. Received: {self.frames}")
+        filter_v, filter_p = self._filters
+        return filter_v.rest(), filter_p.rest()
+
+    def result(self) -> dict[str, float]:
+        """``smoothness``, ``contrast_ratio``, ``relative_smoothness``, ``temporal_error``,
+        ``structure`` and ``psnr`` (of values in [0, 1]) of all frames so far.
+
+        Raises:
+            ValueError: while there are fewer than two frames.
+        """
+        of_v, of_p, of_error = self._high_passed + _energies(*self._rest())
+        smoothness = math.sqrt(_ratio(of_v, of_p))
+        deviation_v, deviation_p = self._deviations
+        flat = deviation_v == 0
+        ratios = deviation_p[~flat] / deviation_v[~flat]
+        contrast = float(ratios.mean()) if ratios.size else math.nan
+        vv, pp, vp = self._centred
+        mean_squared_error = self._squared_error / (self.frames * math.prod(self._shape))
+        return {
+            "smoothness": smoothness,
+            "contrast_ratio": contrast,
+            "relative_smoothness": smoothness * contrast,
+            "temporal_error": math.sqrt(_ratio(of_error, of_v)),
+            "structure": float(vp / math.sqrt(vv * pp)) if vv * pp > 0 else math.nan,
+            "psnr": _decibel(mean_squared_error, 1.0),
+        }
+
+
+class _One:
+    """One measure of `Stability`, by itself."""
+
+    key: str
+
+    def __init__(self, sigma: float = 2.0) -> None:
+        self._stability = Stability(sigma)
+
+    def update_state(self, reference: Any, result: Any) -> None:
+        self._stability.update_state(reference, result)
+
+    def reset_state(self) -> None:
+        self._stability.reset_state()
+
+    def result(self) -> float:
+        return self._stability.result()[self.key]
+
+
+class Smoothness(_One):
+    """`smoothness` of clips that come in pieces: `update_state`, `result`, `reset_state`."""
+
+    key = "smoothness"
+
+
+class ContrastRatio(_One):
+    """`contrast_ratio` of clips that come in pieces: `update_state`, `result`, `reset_state`."""
+
+    key = "contrast_ratio"
+
+
+class RelativeSmoothness(_One):
+    """`relative_smoothness` of clips that come in pieces, likewise."""
+
+    key = "relative_smoothness"
+
+
+class TemporalError(_One):
+    """`temporal_error` of clips that come in pieces, likewise."""
+
+    key = "temporal_error"
+
+
+class Structure(_One):
+    """`structure` of clips that come in pieces, likewise."""
+
+    key = "structure"
+
+
+def high_pass(clip: Any, sigma: float = 2.0) -> np.ndarray:
+    """``clip - G clip``: what changes faster than a few frames, at each pixel.
+
+    Args:
+        clip: ``(frames, height, width, channels)``.
+        sigma: of the temporal Gaussian G, in frames.
+
+    Returns:
+        float64, the shape of `clip`.
+    """
+    high_passed = _HighPass(sigma)
+    pieces = [high_passed.push(frame) for frame in np.asarray(clip, np.float64)]
+    return np.concatenate([*pieces, high_passed.rest()])
+
+
+def stability(reference: Any, result: Any, sigma: float = 2.0) -> dict[str, float]:
+    """All of `Stability` of two whole clips: a dict of floats."""
+    both = Stability(sigma)
+    both.update_state(reference, result)
+    return both.result()
+
+
+def smoothness(reference: Any, result: Any, sigma: float = 2.0) -> float:
+    """``sqrt(sum hp(v)^2 / sum hp(p)^2)``; above 1: smoother than the reference.
+
+    The measure of Eilertsen, Mantiuk and Unger, CVPR 2019. A picture that fades or blurs away
+    scores high, so read it beside `contrast_ratio`, `temporal_error` and PSNR.
+
+    Args:
+        reference: v, ``(frames, height, width, channels)``, at least 2 frames.
+        result: p, the same shape.
+        sigma: of the temporal Gaussian, in frames.
+
+    Raises:
+        ValueError: if the clips do not fit each other or are shorter than 2 frames.
+    """
+    return stability(reference, result, sigma)["smoothness"]
+
+
+def contrast_ratio(reference: Any, result: Any) -> float:
+    """Spatial standard deviation of p, mean over frames, over that of v; mean of channels.
+
+    1 is perfect. Arguments and errors are those of `smoothness`.
+    """
+    return stability(reference, result)["contrast_ratio"]
+
+
+def relative_smoothness(reference: Any, result: Any, sigma: float = 2.0) -> float:
+    """`smoothness` times `contrast_ratio`: flicker per unit of signal; arguments likewise."""
+    return stability(reference, result, sigma)["relative_smoothness"]
+
+
+def temporal_error(reference: Any, result: Any, sigma: float = 2.0) -> float:
+    """``sqrt(sum hp(p - v)^2 / sum hp(v)^2)``: 0 is perfect, 1 what a frozen picture gets.
+
+    Arguments and errors are those of `smoothness`.
+    """
+    return stability(reference, result, sigma)["temporal_error"]
+
+
+def structure(reference: Any, result: Any) -> float:
+    """Pearson correlation of p and v about the mean of each frame and channel, in [-1, 1].
+
+    Arguments and errors are those of `smoothness`. NaN where either clip is flat.
+    """
+    return stability(reference, result)["structure"]
+
+
+def psnr(reference: Any, result: Any, max_value: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB, of the mean squared error over the whole clip.
+
+    Args:
+        reference: any array of numbers.
+        result: the same shape.
+        max_value: the largest value that a pixel can have.
+    """
+    reference, result = (np.asarray(a, np.float64) for a in (reference, result))
+    _same_shape(reference, result)
+    return _decibel(float(np.mean((reference - result) ** 2)), max_value)
+
+
+def ssim(reference: Any, result: Any, max_value: float = 1.0) -> float:
+    """Structural similarity of frames (Wang et al. 2004), mean over the clip; 1 is perfect.
+
+    Args:
+        reference: ``(frames, height, width, channels)``, at least 11 x 11 pixels.
+        result: the same shape.
+        max_value: the largest value that a pixel can have.
+    """
+    reference, result = (np.asarray(a, np.float32) for a in (reference, result))
+    _same_shape(reference, result)
+    index = [_ssim(v[np.newaxis], p[np.newaxis], max_value) for v, p in zip(reference, result)]
+    return float(tf.reduce_mean(index))
+
+
+_ssim = tf.function(tf.image.ssim, reduce_retracing=True, autograph=False)
+
+
+def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> float:
+    """Difference of neighbouring frames that their motion does not explain (Lai et al. 2018).
+
+    ``sum over pixels and channels of mask (warp(o[t+1]) - o[t])^2 / sum of mask``, mean over
+    the pairs of neighbours; of images in [0, 1], without a root.
+
+    Args:
+        frames: o, ``(frames, height, width, channels)``, at least 2.
+        transforms_or_flow: the motion: ``(frames - 1, 8)`` transforms in the convention of
+            `image.transform`, from points of ``o[t]`` to points of ``o[t + 1]``, or flow
+            ``(frames - 1, height, width, 2)``, ``(dx, dy)`` in pixels from t to t + 1.
+        mask: ``(frames - 1, height, width)``, 1 where the motion is to be trusted. Pixels
+            whose motion leads out of the frame never count.
+
+    Raises:
+        ValueError: if the shapes do not fit each other.
+
+    Example:
+        >>> import numpy as np, keras_temporal_reg as ktr
+        >>> still = np.repeat(np.random.default_rng(0).uniform(size=(1, 8, 8, 3)), 3, axis=0)
+        >>> ktr.metrics.warping_error(still, np.zeros((2, 8, 8, 2)))
+        0.0
+    """
+    frames = np.asarray(frames, np.float32)
+    motion = np.asarray(transforms_or_flow, np.float32)
+    if frames.ndim != 4 or len(frames) < 2:
+        raise ValueError(
+            "frames must have shape (frames, height, width, channels) with at least 2 frames. "
+            f"Received: {frames.shape}"
+        )
+    pairs = len(frames) - 1
+    flow_shape = (pairs, *frames.shape[1:3], 2)
+    if motion.shape not in ((pairs, 8), flow_shape):
+        raise ValueError(
+            f"transforms_or_flow must have shape {(pairs, 8)} or {flow_shape}. "
+            f"Received: {motion.shape}"
+        )
+    if mask is not None and np.shape(mask) != flow_shape[:3]:
+        raise ValueError(f"mask must have shape {flow_shape[:3]}. Received: {np.shape(mask)}")
+    streamed = WarpingError()
+    streamed.update_state(frames[0])
+    for t in range(pairs):
+        streamed.update_state(frames[t + 1], motion[t], None if mask is None else mask[t])
+    return streamed.result()
+
+
+class WarpingError:
+    """`warping_error` of a clip that comes frame by frame.
+
+    Example:
+        >>> import numpy as np, keras_temporal_reg as ktr
+        >>> still = np.random.default_rng(0).uniform(size=(8, 8, 3))
+        >>> error = ktr.metrics.WarpingError()
+        >>> error.update_state(still)
+        >>> error.update_state(still, motion=np.zeros((8, 8, 2)))
+        >>> error.result()
+        0.0
+    """
+
+    def __init__(self) -> None:
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        """Forget all frames."""
+        self.errors: list[float] = []  # of each pair of neighbours; NaN where no pixel counts
+        self._before: np.ndarray | None = None
+
+    def update_state(self, frame: Any, motion: Any = None, mask: Any = None) -> None:
+        """Take the next frame.
+
+        Args:
+            frame: ``(height, width, channels)``.
+            motion: ``(8,)`` or ``(height, width, 2)``, from the frame before to this one. None
+                for the first frame, and where a cut keeps two frames from being compared.
+            mask: ``(height, width)``, 1 where the motion is to be trusted.
+        """
+        frame = np.asarray(frame, np.float32)
+        if motion is not None and self._before is not None:
+            mask = np.ones(frame.shape[:2], np.float32) if mask is None else mask
+            # Compiling takes about a second, which small clips do not win back.
+            large = frame.shape[0] * frame.shape[1] >= 128 * 128
+            unexplained = _compiled_unexplained if large else _unexplained
+            parts = (self._before, frame, np.asarray(motion, np.float32), np.asarray(mask))
+            total, weight = unexplained(*(tf.cast(part, tf.float32) for part in parts))
+            self.errors.append(float(total) / float(weight) if weight > 0 else math.nan)
+        self._before = frame
+
+    def result(self) -> float:
+        """Mean over the pairs so far; NaN without any."""
+        found = [error for error in self.errors if not math.isnan(error)]
+        return float(np.mean(found)) if found else math.nan
+
+
+def _unexplained(
+    frame: tf.Tensor, after: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Masked sum of squares of ``warp(after) - frame``, and the sum of the mask."""
+    after, motion = after[tf.newaxis], motion[tf.newaxis]
+    if motion.shape.rank == 2:
+        warped = image.transform(after, motion, "bilinear", "nearest")
+        inside = image.inside(motion, *frame.shape[:2])
+    else:
+        warped = image.displace(after, motion)
+        inside = image.displacement_inside(motion)
+    mask *= inside[0]
+    error = tf.reduce_sum(tf.square(warped[0] - frame), axis=-1)
+    return tf.reduce_sum(mask * error), tf.reduce_sum(mask)
+
+
+_compiled_unexplained = xla.compiled(_unexplained)
+
+
+def verdict(
+    plain: Mapping[str, float], stabilized: Mapping[str, float], trivial_psnr: float
+) -> tuple[bool, str]:
+    """Whether a network counts as stabilised, and why, in words.
+
+    It does if temporal error falls or relative smoothness rises, while structure and PSNR do
+    not fall and the contrast ratio does not move away from 1; shown on a task where the plain
+    network clearly beats the trivial predictor, by `PSNR_MARGIN` dB. Structure and contrast
+    ratio may be worse by `TOLERANCE`.
+
+    Args:
+        plain: measures of the network trained without the regularizer, as from `stability`.
+        stabilized: those of the network trained with it.
+        trivial_psnr: PSNR of the trivial predictor, in dB.
+
+    Returns:
+        Whether it counts, and a sentence.
+    """
+    changes = {
+        name: (plain[name], stabilized[name])
+        for name in ("temporal_error", "relative_smoothness", "structure", "psnr")
+    }
+    gains = []
+    before, after = changes["temporal_error"]
+    if after < before:
+        gains.append(f"temporal error fell to {after / before:.2f} times")
+    before, after = changes["relative_smoothness"]
+    if after > before:
+        gains.append(f"relative smoothness rose to {after / before:.2f} times")
+    faults = []
+    if not plain["psnr"] >= trivial_psnr + PSNR_MARGIN:
+        faults.append(
+            f"the plain network ({plain['psnr']:.2f} dB) does not clearly beat the trivial "
+            f"predictor ({trivial_psnr:.2f} dB), so steadiness proves nothing here"
+        )
+    if not gains:
+        faults.append("neither did temporal error fall nor relative smoothness rise")
+    before, after = changes["psnr"]
+    if not after >= before:
+        faults.append(f"PSNR fell from {before:.2f} to {after:.2f} dB")
+    before, after = changes["structure"]
+    if not after >= before - TOLERANCE:
+        faults.append(f"structure fell from {before:.3f} to {after:.3f}")
+    before, after = plain["contrast_ratio"], stabilized["contrast_ratio"]
+    if not abs(after - 1.0) <= abs(before - 1.0) + TOLERANCE:
+        faults.append(f"the contrast ratio moved away from 1, from {before:.2f} to {after:.2f}")
+    if faults:
+        return False, "NOT STABILISED: " + "; ".join(faults) + "."
+    before, after = changes["psnr"]
+    return True, (
+        f"STABILISED: {' and '.join(gains)}, with PSNR {after - before:+.2f} dB, structure "
+        f"{stabilized['structure'] - plain['structure']:+.3f} and contrast ratio "
+        f"{plain['contrast_ratio']:.2f} -> {stabilized['contrast_ratio']:.2f}."
+    )
+
+
+@keras.utils.register_keras_serializable(package="keras_temporal_reg")
+class Unpaired(keras.metrics.Metric):
+    """Lets a Keras metric see the plain samples of a paired data set.
+
+    Needed where a plain Keras model trains on `data.pair_with_transformed`; `RegularizedModel`
+    does it by itself. Plain targets, as in validation, go through as they are.
+
+    Args:
+        metric: a Keras metric, or the name of one.
+        name: that of the metric by default.
+        pair_fraction: what `data.pair_with_transformed` was given. The metric is NaN where it
+            was given something else.
+
+    Raises:
+        ValueError: if pair_fraction is outside of (0, 1].
+
+    Example:
+        >>> import keras_temporal_reg as ktr
+        >>> from tensorflow import keras
+        >>> ktr.metrics.Unpaired(keras.metrics.MeanAbsoluteError(name="mae")).name
+        'mae'
+    """
+
+    def __init__(
+        self, metric: Any, name: str | None = None, pair_fraction: float = 1.0, **kwargs: Any
+    ) -> None:
+        pair_fraction = validation.fraction("pair_fraction", pair_fraction, "(", "]")
+        metric = keras.metrics.get(metric)
+        if isinstance(metric, type):
+            metric = metric()
+        if not isinstance(metric, keras.metrics.Metric):
+            metric = keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
+        super().__init__(name=name or metric.name, **kwargs)
+        self.metric = metric
+        self.pair_fraction = pair_fraction
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
+        share = pairing.paired_share(y_true, y_pred, self.pair_fraction)
+        true = pairing.originals(y_true[..., : pairing.size(y_pred, -1)], share)
+        predicted = pairing.originals(y_pred, share)
+        if not isinstance(share, tf.Tensor) and share:
+            rows = tf.cast(tf.shape(y_true)[0], tf.float32)
+            samples = tf.cast(tf.shape(true)[0], tf.float32)
+            # Each row notes how many rows the batch has for each of its samples.
+            fits = tf.abs(pairing.unpack(y_true).weight[0] * samples - rows) < 0.5
+            predicted = tf.where(fits, predicted, tf.cast(float("nan"), predicted.dtype))
+        if sample_weight is not None:
+            sample_weight = pairing.originals(tf.convert_to_tensor(sample_weight), share)
+        return self.metric.update_state(true, predicted, sample_weight)
+
+    def result(self) -> Any:
+        return self.metric.result()
+
+    def reset_state(self) -> None:
+        self.metric.reset_state()
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "metric": keras.utils.serialize_keras_object(self.metric),
+            "pair_fraction": self.pair_fraction,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Unpaired:
+        return cls(**{**config, "metric": keras.utils.deserialize_keras_object(config["metric"])})
+
+
+def _as_floats(reference: Any, result: Any) -> tuple[np.ndarray, np.ndarray]:
+    """As arrays of one float dtype; float32 stays, which halves the time of long clips."""
+    pair = np.asarray(reference), np.asarray(result)
+    single = all(a.dtype in (np.float16, np.float32) for a in pair)
+    reference, result = (a.astype(np.float32 if single else np.float64, copy=False) for a in pair)
+    return reference, result
+
+
+def _centred(frame: np.ndarray) -> np.ndarray:
+    """``(channels, pixels)``, each channel about its mean."""
+    planes = np.ascontiguousarray(frame.reshape(-1, frame.shape[-1]).T)
+    # By way of one pixel, so that a flat frame gives an exact zero.
+    planes = planes - planes[:, :1]
+    return planes - planes.mean(axis=1, keepdims=True)
+
+
+def _energies(hp_v: np.ndarray, hp_p: np.ndarray) -> np.ndarray:
+    """Of hp(v), hp(p) and hp(p - v)."""
+    flat = (u.ravel() for u in (hp_v, hp_p, hp_p - hp_v))
+    return np.array([np.dot(u, u) for u in flat], np.float64)
+
+
+def _flicker(hp_v: np.ndarray, hp_p: np.ndarray) -> tuple[list[float], np.ndarray]:
+    """Of hp(p - v): its root mean square in each frame; the sum over frames, mean over channels,
+    of its squares at each pixel."""
+    error = hp_p - hp_v
+    squares = np.einsum("thwc,thwc->thw", error, error)
+    of_frames = [math.sqrt(float(frame.mean()) / error.shape[-1]) for frame in squares]
+    return of_frames, squares.sum(axis=0, dtype=np.float64) / error.shape[-1]
+
+
+def _ratio(a: float, b: float) -> float:
+    if b > 0:
+        return a / b
+    return math.inf if a > 0 else math.nan
+
+
+def _decibel(mean_squared_error: float, max_value: float) -> float:
+    if mean_squared_error == 0:
+        return math.inf
+    return 10.0 * math.log10(max_value**2 / mean_squared_error)
+
+
+def _same_shape(reference: np.ndarray, result: np.ndarray) -> None:
+    if reference.shape != result.shape:
+        raise ValueError(
+            "reference and result must have one shape. "
+            f"Received: {reference.shape} and {result.shape}"
+        )

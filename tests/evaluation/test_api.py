@@ -1,0 +1,278 @@
+"""`evaluate`: the numbers are those of the metrics, and words do not claim more than they say."""
+
+import dataclasses
+import json
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from tensorflow import keras
+
+import keras_temporal_reg as ktr
+from keras_temporal_reg.evaluation import api as evaluation
+from keras_temporal_reg.evaluation import clip_evaluator as measuring
+from keras_temporal_reg.evaluation import clips as materials
+from keras_temporal_reg.io import image_files, video
+from keras_temporal_reg.metrics import _temporal as metrics
+
+layers = keras.layers
+HEIGHT, WIDTH, COUNT = 40, 56, 14
+
+
+def moving(count=COUNT, height=HEIGHT, width=WIDTH):
+    """Frames ``(count, height, width, 3)`` in [0, 1] of a texture that moves."""
+    noise = np.random.default_rng(0).uniform(size=(height, width + count, 3))
+    texture = ndimage.gaussian_filter(noise, (2, 2, 0))
+    texture = (texture - texture.min()) / np.ptp(texture)
+    return np.stack([texture[:, t : t + width] for t in range(count)]).astype(np.float32)
+
+
+def as_folder(path, frames):
+    path.mkdir()
+    for t, frame in enumerate(frames):
+        image_files.write(path / f"f{t:02d}.png", frame)
+    return path
+
+
+def noisy(frames, deviation=0.1):
+    noise = np.random.default_rng(1).normal(0, deviation, frames.shape)
+    return np.clip(frames + noise, 0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A noisy clip and what it should be, as PNG, so that both are known to the bit."""
+    folder = tmp_path_factory.mktemp("material")
+    clip = as_folder(folder / "clip", noisy(moving()))
+    return clip, as_folder(folder / "truth", moving())
+
+
+def identity():
+    return keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1.0)])
+
+
+def blur():
+    return keras.Sequential(
+        [keras.Input((None, None, 3)), layers.AveragePooling2D(3, strides=1, padding="same")]
+    )
+
+
+def fade():
+    return keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(0.5, 0.25)])
+
+
+def run(models, clips, output=None, **options):
+    return ktr.evaluate(models, clips, output, show_progress=False, **options)
+
+
+def test_measures_are_those_of_the_metrics(material):
+    clip, truth = material
+    result = run({"blurred": blur()}, [clip], references=[truth])
+    (measured,) = result.clips
+    x, v = (video.read(path).frames / np.float32(255) for path in (clip, truth))
+    for name, p in (("input", x), ("blurred", blur().predict(x, verbose=0))):
+        expected = metrics.stability(v, p)
+        expected["ssim"] = metrics.ssim(v, p)
+        for key, value in expected.items():
+            assert measured.measures[name][key] == pytest.approx(value, rel=1e-3, abs=1e-5), key
+    assert measured.frames == COUNT and measured.size == (HEIGHT, WIDTH)
+    assert len(measured.per_frame["flicker"]["blurred"]) == COUNT
+    per_frame = [metrics.psnr(a, b) for a, b in zip(v, x)]
+    assert measured.per_frame["psnr"]["input"] == pytest.approx(per_frame, rel=1e-4)
+    assert result.mean["input"] == measured.measures["input"]
+
+
+def test_flow_measures_see_noise_and_motion(material):
+    clip, truth = material
+    result = run({"same": identity(), "blurred": blur()}, [clip], references=[truth])
+    mean = result.mean
+    assert mean["input"]["warping_error"] == pytest.approx(mean["same"]["warping_error"], rel=1e-4)
+    # Noise of two frames, three channels, without a root: about 6 times its variance at most.
+    assert 0.01 < mean["same"]["warping_error"] < 6 * 0.1**2
+    assert mean["blurred"]["warping_error"] < 0.5 * mean["same"]["warping_error"]
+    assert mean["blurred"]["flow_difference"] < mean["same"]["flow_difference"]
+
+
+def test_without_flow_there_are_no_flow_measures(material):
+    result = run({"same": identity()}, [material[0]], flow_method="none")
+    assert math.isnan(result.mean["same"]["warping_error"])
+    assert math.isnan(result.mean["same"]["flow_difference"])
+
+
+def test_without_a_reference_the_input_serves_and_nothing_is_judged(material):
+    result = run({"before": identity(), "after": blur()}, [material[0]])
+    assert result.counts_as_stabilized is None
+    assert result.verdict.startswith("NOT JUDGED, since no reference was given")
+    assert "no reference was given" in result.clips[0].reference
+    assert math.isnan(result.mean["input"]["psnr"])
+    assert result.mean["before"]["temporal_error"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_steadiness_bought_with_contrast_is_named(material):
+    clip, truth = material
+    result = run({"before": identity(), "after": fade()}, [clip], references=[truth])
+    assert result.counts_as_stabilized is False
+    assert result.mean["after"]["smoothness"] > result.mean["before"]["smoothness"]
+    assert any("bought with contrast" in warning for warning in result.warnings)
+    assert run({"before": fade(), "after": identity()}, [clip], references=[truth]).warnings == ()
+
+
+def test_the_verdict_is_that_of_the_rule(material):
+    clip, truth = material
+    result = run({"before": identity(), "after": blur()}, [clip], references=[truth])
+    expected = metrics.verdict(
+        result.mean["before"], result.mean["after"], result.mean["input"]["psnr"]
+    )
+    assert (result.counts_as_stabilized, result.verdict) == expected
+
+
+def test_the_floor_is_never_marked_as_the_best(material, tmp_path):
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
+    result = run({"net": network}, [material[1]], tmp_path, task="colorization")
+    assert result.mean["input"]["temporal_error"] < result.mean["net"]["temporal_error"]
+    page = result.report.read_text()
+    row = next(r for r in page.split("</tr>") if "input (grey)" in r)
+    assert "<td>" in row
+    assert "<strong>" not in row
+
+
+def test_a_clip_of_which_the_input_is_made_is_its_own_reference(material):
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
+    result = run({"net": network}, [material[1]], task="colorization")
+    x, y = ktr.tasks.colorization.sample(video.read(material[1]).frames / np.float32(255))
+    expected = metrics.stability(y, network.predict(x, verbose=0))
+    assert result.mean["net"]["temporal_error"] == pytest.approx(
+        expected["temporal_error"], rel=1e-3
+    )
+    assert result.mean["input"]["temporal_error"] == pytest.approx(1.0)  # grey
+
+
+def test_a_grey_clip_has_no_colours_to_measure(tmp_path):
+    grey = np.repeat(moving(5).mean(axis=-1, keepdims=True), 3, axis=-1)
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
+    result = run({"net": network}, [as_folder(tmp_path / "grey", grey)], task="colorization")
+    assert "Grey is right already" in " ".join(result.clips[0].notes)
+
+
+def test_a_still_has_exact_motion(tmp_path):
+    noise = np.random.default_rng(0).uniform(size=(90, 120, 3))
+    image_files.write(tmp_path / "still.png", ndimage.gaussian_filter(noise, (3, 3, 0)))
+    result = run({"same": identity()}, [], stills=[tmp_path / "still.png"])
+    (measured,) = result.clips
+    assert measured.frames == materials.STILL_FRAMES
+    assert "known exactly" in measured.notes[0] and "exact" in result.settings["flow"]
+    assert measured.measures["same"]["warping_error"] < 1e-4
+    doubling = keras.Sequential([keras.Input((None, None, 3)), layers.UpSampling2D(2)])
+    result = run({"x2": doubling}, [], stills=[tmp_path / "still.png"], task="super-resolution")
+    assert result.mean["x2"]["psnr"] == pytest.approx(result.mean["input"]["psnr"], abs=1e-3)
+    assert result.mean["x2"]["warping_error"] < 1e-3
+
+
+def test_long_clips_have_flow_estimated_at_some_pairs(material, monkeypatch):
+    monkeypatch.setattr(measuring, "FLOW_PAIRS", 5)
+    result = run({"same": identity()}, [material[0]], references=[material[1]])
+    assert "one pair of neighbours in 3" in " ".join(result.clips[0].notes)
+    assert result.mean["same"]["warping_error"] > 0
+
+
+def test_a_broken_clip_keeps_what_came_before(tmp_path):
+    clip = as_folder(tmp_path / "Clip", moving(9))
+    (clip / "f06.png").write_bytes(b"gone")
+    result = run({"same": identity()}, [clip])
+    assert not result.is_complete
+    assert result.clips[0].frames == 6
+    assert "breaks off after 6 frames" in " ".join(result.clips[0].notes)
+    assert str(clip) in result.clips[0].notes[-1]  # its letters as they are
+    (clip / "f01.png").write_bytes(b"gone")
+    with pytest.raises(video.BrokenClip, match="after 1 frames"):
+        run({"same": identity()}, [clip])
+
+
+def test_lengths_that_differ_are_told(material, tmp_path):
+    shorter = as_folder(tmp_path / "shorter", moving(9))
+    result = run({"same": identity()}, [material[0]], references=[shorter])
+    assert result.clips[0].frames == 9
+    assert "different lengths" in " ".join(result.clips[0].notes)
+
+
+def test_a_reference_of_another_size_is_refused(material, tmp_path):
+    other = as_folder(tmp_path / "other", moving(3, 20, 28))
+    with pytest.raises(ValueError, match=r"must have frames of 56 x 40.*Received: 28 x 20"):
+        run({"same": identity()}, [material[0]], references=[other])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": {}}, "models must hold at least one model"),
+        ({"clips": []}, "clips or stills must hold something"),
+        ({"references": ["a", "b"]}, "one for each of the 1 clips. Received: 2"),
+        ({"flow_method": "magic"}, "flow_method must be one of dis, farneback, none"),
+        ({"task": "magic"}, "task must be one of"),
+    ],
+)
+def test_wrong_use_is_refused(material, options, message):
+    given = {"models": {"same": identity()}, "clips": [material[0]], **options}
+    with pytest.raises(ValueError, match=message):
+        run(given.pop("models"), given.pop("clips"), **given)
+
+
+def test_a_network_that_does_not_fit_the_task_is_named(material):
+    doubling = keras.Sequential([keras.Input((None, None, 3)), layers.UpSampling2D(2)])
+    with pytest.raises(ValueError, match=r"model x2 returns 2 times the size.*super-resolution"):
+        run({"x2": doubling}, [material[0]])
+    grey = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(1, 1)])
+    with pytest.raises(ValueError, match="model grey must return 3 channels"):
+        run({"grey": grey}, [material[0]])
+
+
+def test_files_of_one_name_are_told_apart(tmp_path, material):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        identity().save(tmp_path / name / "model.keras")
+    paths = [tmp_path / name / "model.keras" for name in ("a", "b")]
+    result = run(paths, [material[0]])
+    assert [*result.mean] == ["input", "model", "b/model"]
+
+
+def test_a_point_in_a_folders_name_is_kept():
+    named = evaluation._paths(["/models/s_0", "/models/s_0.5", "/models/b.keras"])
+    assert [*named] == ["s_0", "s_0.5", "b"]
+
+
+def test_a_folder_of_results_is_written(tmp_path, material):
+    clip, truth = material
+    output = tmp_path / "new" / "out"
+    result = run(
+        {"before": identity(), "after": blur()},
+        [clip],
+        output,
+        references=[truth],
+        command="ktr evaluate <these>",
+    )
+    assert sorted(p.name for p in output.iterdir()) == ["evaluation.json", "report.html"]
+    assert result.report == output / "report.html"
+    stored = json.loads((output / "evaluation.json").read_text())
+    assert {*stored} == {field.name for field in dataclasses.fields(result)}
+    assert stored["mean"]["after"]["psnr"] == pytest.approx(result.mean["after"]["psnr"])
+    page = result.report.read_text()
+    assert "ktr evaluate &lt;these&gt;" in page
+    assert result.verdict.split(":")[0] in page
+    for measure in measuring.MEASURES:
+        assert measure.title in page
+
+
+def test_memory_does_not_grow_with_the_clip(tmp_path, material):
+    """What is kept of a frame is a few numbers; see docs/reliability.md for long clips."""
+    clip = tmp_path / "long.mp4"
+    frames = (255 * moving(60)).astype(np.uint8)
+    video.write(clip, frames, Fraction(25))
+    result = run({"same": identity()}, [clip], flow_method="none")
+    assert result.clips[0].frames == 60
+    # The chunks of one clip are measured in order: the last frames count like the first.
+    assert len(result.clips[0].per_frame["psnr"]["same"]) == 60

@@ -1,0 +1,84 @@
+"""Optical flow: it finds known motion, and knows where it cannot."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from keras_temporal_reg.evaluation import optical_flow as flow
+from keras_temporal_reg.metrics import _temporal as metrics
+
+
+def texture(height=96, width=128, seed=0):
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).uniform(size=(height, width)), 2)
+    noise = (noise - noise.min()) / np.ptp(noise)
+    return (255 * noise).astype(np.uint8)
+
+
+@pytest.mark.parametrize("method", flow.METHODS)
+def test_a_shift_is_found(method):
+    picture = texture()
+    moved = np.roll(picture, (2, 3), axis=(0, 1))  # content goes right by 3 and down by 2
+    found = flow.estimate(picture, moved, method)[20:-20, 20:-20]
+    assert found.shape[-1] == 2 and found.dtype == np.float32
+    np.testing.assert_allclose(np.median(found, axis=(0, 1)), [3.0, 2.0], atol=0.2)
+
+
+def test_flow_that_agrees_is_trusted_and_flow_that_does_not_is_not():
+    forward = np.full((20, 30, 2), 2.0, np.float32)
+    inner = np.s_[5:-5, 5:-5]
+    assert flow.trusted(forward, -forward)[inner].min() == 1.0
+    assert flow.trusted(forward, forward)[inner].max() == 0.0
+    edge = forward.copy()
+    edge[:, 15:] = -2.0
+    mask = flow.trusted(edge, -edge)
+    assert mask[10, 14:16].max() == 0.0  # where one thing moves against another
+
+
+def test_the_rule_of_trust_is_that_of_its_source():
+    rng = np.random.default_rng(0)
+    forward = ndimage.gaussian_filter(rng.normal(size=(24, 32, 2)) * 20, (6, 6, 0))
+    backward = -forward + 0.4 * rng.normal(size=forward.shape)
+    forward, backward = forward.astype(np.float32), backward.astype(np.float32)
+    rows, columns = np.mgrid[:24, :32]
+    places = [rows + forward[..., 1], columns + forward[..., 0]]
+    back = np.stack(
+        [
+            ndimage.map_coordinates(backward[..., i], places, order=1, mode="nearest")
+            for i in (0, 1)
+        ],
+        axis=-1,
+    )
+    length, back_length = (forward**2).sum(-1), (back**2).sum(-1)
+    covered = ((forward + back) ** 2).sum(-1) > 0.01 * (length + back_length) + 0.5
+    slopes = [np.gradient(forward[..., i], axis=axis) for i in (0, 1) for axis in (0, 1)]
+    edge = sum(s**2 for s in slopes) > 0.01 * length + 0.002
+    expected = ~(covered | edge)
+    assert 0.05 < expected.mean() < 0.95
+    assert (flow.trusted(forward, backward) == expected).mean() > 0.995  # but for rounding
+
+
+def test_the_difference_of_flows_is_the_mean_length():
+    difference = flow.FlowDifference()
+    assert np.isnan(difference.result())
+    zero = np.zeros((4, 5, 2), np.float32)
+    difference.update_state(zero, zero)
+    difference.update_state(zero, zero + np.array([3.0, 4.0], np.float32))
+    assert difference.result() == pytest.approx(2.5)
+
+
+def test_grey_is_luma():
+    rgb = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
+    expected = rgb @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(flow.as_grey(rgb) - expected).max() <= 1.0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ssim_is_that_of_the_metrics(channels):
+    rng = np.random.default_rng(0)
+    reference = ndimage.gaussian_filter(rng.uniform(size=(40, 50, channels)), (2, 2, 0))
+    result = np.clip(reference + 0.1 * rng.normal(size=reference.shape), 0, 1)
+    reference, result = reference.astype(np.float32), result.astype(np.float32)
+    assert flow.ssim(reference, result) == pytest.approx(
+        metrics.ssim(reference[np.newaxis], result[np.newaxis]), abs=1e-4
+    )
+    assert np.isnan(flow.ssim(reference[:8], result[:8]))

@@ -1,0 +1,110 @@
+"""`process`: what comes out has the frames, times, size and sound of what went in."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from helpers.clips import ramp
+from tensorflow import keras
+
+import keras_temporal_reg as ktr
+from keras_temporal_reg.experiments import networks
+from keras_temporal_reg.io import image_files, video
+
+layers = keras.layers
+
+
+def halved_brightness():
+    return keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(0.5)])
+
+
+def test_a_clip_comes_out_as_the_network_makes_it(tmp_path, clip_with_sound):
+    halved_brightness().save(tmp_path / "half.keras")
+    result = ktr.process(
+        tmp_path / "half.keras", clip_with_sound, tmp_path / "out.mp4", show_progress=False
+    )
+    assert (result.frames, result.size, result.rate) == (50, (48, 64), 25.0)
+    assert result.is_complete and not result.notes
+    went_in, came_out = video.read(clip_with_sound), video.read(tmp_path / "out.mp4")
+    assert came_out.rate == went_in.rate
+    assert video.info(tmp_path / "out.mp4").has_audio
+    assert np.abs(came_out.frames - went_in.frames / 2.0).mean() < 3
+    before, after = (
+        [f.time for f in video.frames(p)] for p in (clip_with_sound, tmp_path / "out.mp4")
+    )
+    assert [float(t) for t in after] == pytest.approx([float(t) for t in before], abs=1e-4)
+
+
+def test_odd_sizes_stay_as_they_are(tmp_path):
+    video.write(tmp_path / "odd.mp4", ramp(47, 63, 12), Fraction(24))
+    ktr.process(demo_like(), tmp_path / "odd.mp4", tmp_path / "out.mp4", show_progress=False)
+    about = video.info(tmp_path / "out.mp4")
+    assert (about.height, about.width, about.frames, about.rate) == (47, 63, 12, 24)
+
+
+def demo_like():
+    """Needs sizes that are multiples of 4."""
+    x = keras.Input((None, None, 3))
+    h = layers.Conv2D(4, 3, strides=4, padding="same")(x)
+    return keras.Model(x, layers.Conv2DTranspose(3, 4, strides=4)(h))
+
+
+def test_colorization_keeps_the_grey(tmp_path):
+    keras.utils.set_random_seed(0)
+    video.write(tmp_path / "clip.mp4", ramp(32, 48, 5), Fraction(25))
+    ktr.process(
+        networks.colorization_unet(4, 1),
+        tmp_path / "clip.mp4",
+        tmp_path / "out",
+        task="colorization",
+        show_progress=False,
+    )
+    grey = np.array([0.299, 0.587, 0.114])
+    # PNG holds what was made; where colours leave the gamut, the grey moves with them.
+    made = video.read(tmp_path / "out").frames @ grey
+    given = video.read(tmp_path / "clip.mp4").frames @ grey
+    assert np.median(np.abs(made - given)) < 1.0
+
+
+def test_super_resolution_doubles_the_size(tmp_path):
+    video.write(tmp_path / "clip.mp4", ramp(32, 48, 4), Fraction(25))
+    doubling = keras.Sequential([keras.Input((None, None, 3)), layers.UpSampling2D(2)])
+    result = ktr.process(
+        doubling,
+        tmp_path / "clip.mp4",
+        tmp_path / "out.webm",
+        task="super-resolution",
+        show_progress=False,
+    )
+    assert result.size == (64, 96)
+    assert video.read(tmp_path / "out.webm").frames.shape == (4, 64, 96, 3)
+
+
+def test_what_comes_before_a_break_is_written(tmp_path):
+    for t in range(5):
+        image_files.write(tmp_path / f"f{t}.png", ramp(16, 16, 5)[t] / 255.0)
+    (tmp_path / "f3.png").write_bytes(b"gone")
+    result = ktr.process(
+        halved_brightness(), tmp_path, tmp_path / "out.mp4", show_progress=False, rate=10
+    )
+    assert not result.is_complete
+    assert result.frames == len(list(video.frames(tmp_path / "out.mp4"))) == 3
+    assert "breaks off after 3 frames" in result.notes[-1]
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    video.write(tmp_path / "clip.mp4", ramp(16, 16, 3), Fraction(25))
+    four = keras.Sequential([keras.Input((None, None, 4)), layers.Rescaling(1.0)])
+    with pytest.raises(ValueError, match="a model for 4"):
+        ktr.process(four, tmp_path / "clip.mp4", tmp_path / "out.mp4", show_progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_wrong_use_is_refused_before_any_work(tmp_path):
+    video.write(tmp_path / "clip.mp4", ramp(16, 16, 3), Fraction(25))
+    with pytest.raises(ValueError, match=r"the suffix of output must be one of \.mp4.*'\.ogg'"):
+        ktr.process(halved_brightness(), tmp_path / "clip.mp4", tmp_path / "out.ogg")
+    with pytest.raises(ValueError, match="another file than the clip"):
+        ktr.process(halved_brightness(), tmp_path / "clip.mp4", tmp_path / "clip.mp4")
+    with pytest.raises(video.ClipError, match=r"none\.mp4 does not exist"):
+        ktr.process(halved_brightness(), tmp_path / "none.mp4", tmp_path / "out.mp4")

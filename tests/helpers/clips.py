@@ -1,0 +1,35 @@
+"""Clips for tests."""
+
+import av
+import numpy as np
+import pytest
+
+
+def ramp(height, width, count=20):
+    rows, columns = np.mgrid[:height, :width]
+    return [
+        np.stack([rows * 255 / height, columns * 255 / width, 0 * rows + 5 * t], -1).astype(
+            np.uint8
+        )
+        for t in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def clip_with_sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sound") / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("aac", rate=44100)
+        for frame in ramp(48, 64, 50):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
+        tone = np.sin(2 * np.pi * 440 * np.arange(2 * 44100) / 44100).astype(np.float32)
+        for start in range(0, len(tone) - 1024, 1024):
+            samples = np.repeat(tone[np.newaxis, start : start + 1024], 2, axis=0)
+            part = av.AudioFrame.from_ndarray(samples, "fltp", "stereo")
+            part.rate, part.pts = 44100, start
+            container.mux(sound.encode(part))
+        container.mux(sound.encode())
+    return path

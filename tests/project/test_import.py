@@ -1,0 +1,206 @@
+"""Tests of what importing the package costs and needs, and of its layers."""
+
+import ast
+import graphlib
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from tensorflow import keras
+
+import keras_temporal_reg
+
+PACKAGE = pathlib.Path(keras_temporal_reg.__file__).parent
+LIBRARY = (
+    "core",
+    "image",
+    "transforms",
+    "tasks",
+    "data",
+    "losses",
+    "metrics",
+    "model",
+    "callbacks",
+)
+# The packages and modules of the package, from the bottom of the stack of imports to its top: each
+# imports only from those before it, lazy imports included.
+LAYERS = (
+    "core",
+    "io",
+    "image",
+    "transforms",
+    "tasks",
+    "data",
+    "losses",
+    "metrics",
+    "model",
+    "callbacks",
+    "saved_models",
+    "evaluation",
+    "finetuning",
+    "experiments",
+    "cli",
+    "__main__",
+)
+KERAS_3 = hasattr(keras, "ops")
+
+
+def run(script, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **environment},
+    )
+
+
+def output_of(script):
+    done = run(script)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def test_import_takes_little_longer_than_tensorflow():
+    script = """
+        import time
+        import numpy, h5py
+        import tensorflow as tf
+        from tensorflow import keras
+        keras.layers.Conv2D, keras.Model, keras.losses.Loss, keras.metrics.Metric
+        keras.callbacks.Callback, keras.utils, keras.backend.backend()
+        start = time.perf_counter()
+        import keras_temporal_reg
+        print(time.perf_counter() - start)
+    """
+    best = float("inf")
+    for _ in range(3):
+        best = min(best, float(output_of(script).split()[-1]))
+        if best < 0.3:
+            break
+    assert best < 0.3
+
+
+def test_library_needs_none_of_the_extras():
+    output = output_of(
+        f"""
+        import importlib.abc
+        import sys
+
+        from tensorflow import keras
+        keras.Model  # loads Keras, which needs one of these itself
+
+        EXTRAS = {{
+            "OpenEXR", "PIL", "av", "cv2", "imageio", "imageio_ffmpeg", "keras_cv", "matplotlib",
+            "rich", "scipy", "skimage", "skvideo", "sklearn", "tensorflow_addons",
+        }}
+
+        class Blocker(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, path=None, target=None):
+                if name.split(".")[0] in EXTRAS:
+                    raise ModuleNotFoundError(f"No module named {{name!r}} (blocked)", name=name)
+
+        for name in [name for name in sys.modules if name.split(".")[0] in EXTRAS]:
+            del sys.modules[name]
+        sys.meta_path.insert(0, Blocker())
+        import keras_temporal_reg as ktr
+        for name in {LIBRARY}:
+            __import__("keras_temporal_reg." + name)
+        assert not EXTRAS & set(sys.modules), EXTRAS & set(sys.modules)
+        print("imported")
+        """
+    )
+    assert output.endswith("imported\n")
+
+
+@pytest.mark.skipif(not KERAS_3, reason="Keras 2 knows no other backend")
+def test_other_backend_is_refused_in_one_line():
+    done = run("import keras_temporal_reg", KERAS_BACKEND="jax")
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: keras_temporal_reg needs"), done.stderr[-2000:]
+    assert "TensorFlow backend" in last and "KERAS_BACKEND=tensorflow" in last and "jax" in last
+
+
+def test_public_names_are_there():
+    for name in keras_temporal_reg.__all__:
+        assert hasattr(keras_temporal_reg, name), name
+    assert {"RandomAffine", "RegularizedModel", *LIBRARY} - {"core", "model"} <= set(
+        keras_temporal_reg.__all__
+    )
+
+
+def imported_by(path):
+    """Modules of the package that a file imports anywhere in it, with the names from them."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} has a relative import"
+            names = [[*(node.module or "").split("."), alias.name] for alias in node.names]
+        else:
+            continue
+        for parts in names:
+            if parts[0] == "keras_temporal_reg":
+                # `import keras_temporal_reg as ktr` reaches everything.
+                yield parts[1:] or ["__init__"]
+
+
+def lazily_imported_by(path):
+    """Targets of `core.lazy.attach` in a file, which no import statement shows."""
+    package = list(path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy.attach":
+            for target in ast.literal_eval(node.args[1]).values():
+                yield [*package, *target.split(".")]
+
+
+def files_below(*parts):
+    return sorted(path for path in PACKAGE.joinpath(*parts).rglob("*.py"))
+
+
+FILES = [path for path in files_below() if path != PACKAGE / "__init__.py"]
+
+
+def name_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+def is_module(parts):
+    place = PACKAGE.joinpath(*parts)
+    return place.is_dir() or place.with_suffix(".py").is_file()
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_one_way(path):
+    """A file imports from its own package and from the layers below, lazily or not."""
+    own = LAYERS.index(path.relative_to(PACKAGE).with_suffix("").parts[0])
+    for parts in (*imported_by(path), *lazily_imported_by(path)):
+        if parts[0] == "__version__":
+            continue
+        assert parts[0] in LAYERS, f"{name_of(path)} imports {'.'.join(parts)}: no layer"
+        assert LAYERS.index(parts[0]) <= own, f"{name_of(path)} imports {'.'.join(parts)}"
+
+
+def test_no_package_has_a_circle_of_imports():
+    graph = {}
+    for path in FILES:
+        own = path.relative_to(PACKAGE).with_suffix("").parts
+        for parts in (*imported_by(path), *lazily_imported_by(path)):
+            while len(parts) > 1 and not is_module(parts):
+                parts = parts[:-1]
+            # A name from the package's own front door would be a circle.
+            target = (*parts, "__init__") if PACKAGE.joinpath(*parts).is_dir() else tuple(parts)
+            if target != own:
+                graph.setdefault(own, set()).add(target)
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if (PACKAGE / name).is_dir()])
+def test_front_door_holds_no_code(name):
+    tree = ast.parse((PACKAGE / name / "__init__.py").read_text())
+    for node in tree.body:
+        assert not isinstance(node, (ast.FunctionDef, ast.ClassDef)), ast.unparse(node)[:80]

@@ -1,0 +1,36 @@
+"""The lower bounds of setup.py are what `make test-addons` runs on."""
+
+import importlib.metadata
+import pathlib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+LOCKED = dict(
+    line.split("==")
+    for line in (pathlib.Path(__file__).parents[2] / "constraints" / "lowest.txt")
+    .read_text()
+    .splitlines()
+    if not line.startswith("#")
+)
+# Of the extras that go with the lowest TensorFlow.
+BOUNDS = [
+    requirement
+    for requirement in map(Requirement, importlib.metadata.requires("keras-temporal-reg"))
+    if requirement.marker is None
+    or any(requirement.marker.evaluate({"extra": extra}) for extra in ("dev", "all", "addons"))
+]
+
+
+@pytest.mark.parametrize("requirement", BOUNDS, ids=lambda requirement: requirement.name)
+def test_each_lower_bound_is_what_is_tested(requirement):
+    locked = LOCKED[canonicalize_name(requirement.name)]
+    (lowest,) = (bound.version for bound in requirement.specifier if bound.operator in (">=", "=="))
+    assert f"{locked}.".startswith(f"{lowest.removesuffix('.*')}.")
+
+
+def test_the_bounds_are_found():
+    assert {"tensorflow", "numpy", "h5py", "av", "tensorflow-addons", "pytest"} <= {
+        requirement.name for requirement in BOUNDS
+    }
