@@ -1,12 +1,16 @@
-"""Checks of arguments: each names the argument, what was received and what is accepted."""
+"""Checks of arguments: each names the argument, what was received and what is accepted.
+
+The module imports no TensorFlow, so that the command line can check its options without it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def one_of(name: str, value: Any, accepted: Sequence[str]) -> None:
@@ -35,6 +39,14 @@ def not_negative(name: str, value: Any) -> float:
     return float(value)
 
 
+def positive(name: str, value: Any) -> float:
+    """A finite number above 0."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a number above 0. Received: {value!r}")
+    return float(value)
+
+
 def whole_number(name: str, value: Any, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}. Received: {value!r}")
@@ -54,8 +66,8 @@ def same_aspect(
 ) -> None:
     """Heights and widths must be in one proportion, give or take the rounding of a pixel."""
     sizes = (*input_size, *output_size)
-    if any(isinstance(size, tf.Tensor) or size is None for size in sizes):
-        return
+    if not all(isinstance(size, int) for size in sizes):
+        return  # a size is unknown until the graph runs
     height, width, out_height, out_width = sizes
     if abs(out_height * width - out_width * height) > max(height, width):
         raise ValueError(
