@@ -7,7 +7,6 @@ from keras_temporal_reg.metrics._temporal import (
     Stability,
     Structure,
     TemporalError,
-    Unpaired,
     WarpingError,
     contrast_ratio,
     high_pass,
@@ -21,6 +20,7 @@ from keras_temporal_reg.metrics._temporal import (
     verdict,
     warping_error,
 )
+from keras_temporal_reg.metrics._unpaired import Unpaired
 
 __all__ = [
     "ContrastRatio",
