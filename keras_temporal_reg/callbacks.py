@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.core import validation
-from keras_temporal_reg.metrics import _temporal as metrics
 
 
 class TemporalStability(keras.callbacks.Callback):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -9,7 +10,10 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+_Class = TypeVar("_Class")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 PACKAGE = "keras_temporal_reg"
 # Documented modules of version 0.1, and where their contents are now.
@@ -52,6 +56,62 @@ def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]
         return getattr(sys.modules[module], names[name])
 
     return getattr_
+
+
+def renamed_arguments(**names: str) -> Callable[[_Function], _Function]:
+    """Decorate a function some of whose keyword arguments changed their names.
+
+    Args:
+        names: old name to new name.
+
+    Raises:
+        TypeError: on a call, if it has an argument by both of its names.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for old, new in names.items():
+                if old in kwargs:
+                    warn(f"{function.__name__}({old}=...)", f"{new}=...")
+                    if new in kwargs:
+                        raise TypeError(f"{function.__name__} got both {old} and {new}")
+                    kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def renamed_fields(**names: str) -> Callable[[type[_Class]], type[_Class]]:
+    """Decorate a dataclass so that it takes, and has, its old field names, with a warning.
+
+    Args:
+        **names: old name to new name.
+    """
+
+    def decorate(cls: type[_Class]) -> type[_Class]:
+        init = cls.__init__
+
+        @functools.wraps(init)
+        def init_with_old_names(self: Any, *args: Any, **fields: Any) -> None:
+            for old in names.keys() & fields.keys():
+                warn(f"{cls.__name__}(..., {old}=...)", f"{names[old]}=...")
+                fields[names[old]] = fields.pop(old)
+            init(self, *args, **fields)
+
+        def getattr_(self: Any, name: str) -> Any:
+            if name not in names:
+                raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
+            warn(f"{cls.__name__}.{name}", f"{cls.__name__}.{names[name]}")
+            return getattr(self, names[name])
+
+        setattr(cls, "__init__", init_with_old_names)
+        setattr(cls, "__getattr__", getattr_)
+        return cls
+
+    return decorate
 
 
 class _RenamedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.core import validation
 from keras_temporal_reg.evaluation import clip_evaluator as measuring
 from keras_temporal_reg.evaluation import clips as materials
 from keras_temporal_reg.evaluation.report import page as report
 from keras_temporal_reg.io import atomic, jsonable, progress
-from keras_temporal_reg.metrics import _temporal as metrics
+from keras_temporal_reg.metrics import _verdict
 from keras_temporal_reg.saved_models import model_files
 from keras_temporal_reg.tasks import _task as tasks
 
@@ -262,7 +263,7 @@ def _concluded(
     if len(names) == 1:
         verdict = (
             f"{names[0]}: temporal error {first['temporal_error']:.3f} and PSNR "
-            f"{first['psnr']:.2f} dB, where {task.trivial_name} has {floor['temporal_error']:.3f} "
+            f"{first['psnr']:.2f} dB, where {task.baseline_name} has {floor['temporal_error']:.3f} "
             f"and {floor['psnr']:.2f} dB."
             if known
             else f"{names[0]}: NOT JUDGED, since no reference was given; its warping error is "
@@ -270,7 +271,8 @@ def _concluded(
             f"{floor['warping_error'] * measuring.WARPING_UNIT:.2f} (times 10^4)."
         )
     elif known:
-        counts, verdict = metrics.verdict(first, mean[names[-1]], floor["psnr"])
+        judged = metrics.verdict(first, mean[names[-1]], floor["psnr"])
+        counts, verdict = judged.is_stabilized, judged.sentence
     else:
         last = mean[names[-1]]
         verdict = (
@@ -281,7 +283,7 @@ def _concluded(
         )
     for name in names[1:]:
         own = mean[name]
-        less_contrast = own["contrast_ratio"] < first["contrast_ratio"] - metrics.TOLERANCE
+        less_contrast = own["contrast_ratio"] < first["contrast_ratio"] - _verdict.TOLERANCE
         if own["smoothness"] > first["smoothness"] and less_contrast:
             warnings.append(
                 f"{name} is smoother than {names[0]} (S {first['smoothness']:.2f} -> "

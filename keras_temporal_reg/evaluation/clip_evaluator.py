@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import clips as materials
 from keras_temporal_reg.evaluation import inference
 from keras_temporal_reg.evaluation import optical_flow as flow
 from keras_temporal_reg.evaluation.report import page as report
 from keras_temporal_reg.io import image_files, video
-from keras_temporal_reg.metrics import _temporal as metrics
 from keras_temporal_reg.tasks import _task as tasks
 
 INPUT = "input"
@@ -220,7 +220,7 @@ class Measuring:
         results = {name: r.measures() for name, r in self.results.items()}
         if results[INPUT]["psnr"] > NOTHING_TO_DO:
             self.notes.append(
-                f"{self.task.trivial_name.capitalize()} is right already (a grey clip?), so that "
+                f"{self.task.baseline_name.capitalize()} is right already (a grey clip?), so that "
                 "contrast, structure and temporal error say nothing."
             )
         compared = {name: r for name, r in self.results.items() if r.stability.frames}
@@ -267,7 +267,7 @@ class Measuring:
     def _measure(
         self, x: np.ndarray, y: list[np.ndarray | None], made: dict, pool: Any, opened: Any
     ) -> None:
-        floor = np.asarray(self.task.trivial(x), np.float32)
+        floor = np.asarray(self.task.baseline(x), np.float32)
         truth = floor
         if self.material.has_reference:
             truth = np.stack([t for t in y if t is not None])
@@ -280,7 +280,7 @@ class Measuring:
         made = {**made, INPUT: floor, REFERENCE: truth}
 
         def show(name: str) -> _Shown:
-            return _Shown(self.task.picture(x, made[name]), self._last.get(name))
+            return _Shown(self.task.decode(x, made[name]), self._last.get(name))
 
         apart = [name for name in made if name != REFERENCE or self.material.has_reference]
         shown = dict(zip(apart, pool.map(show, apart)))
@@ -427,9 +427,9 @@ def _shown_size(height: int, width: int) -> tuple[int, int]:
 
 def label(name: str, task: tasks.Task) -> str:
     """What the report calls a result."""
-    if name != INPUT or task.trivial_name == tasks.restoration.trivial_name:
+    if name != INPUT or task.baseline_name == tasks.restoration.baseline_name:
         return name
-    return f"{INPUT} ({task.trivial_name})"
+    return f"{INPUT} ({task.baseline_name})"
 
 
 def as_shown(measures: Mapping[str, float]) -> dict[str, float]:

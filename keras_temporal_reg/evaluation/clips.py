@@ -62,7 +62,7 @@ def of_clip(clip: Path, reference: Path | None, task: tasks.Task, rate: float | 
         inputs = (video.as_unit(frame.pixels) for frame in video.frames(clip))
         if reference is None:
             # Where x is made of the frames, the frames are the target.
-            own = task.frame is None
+            own = task.encode_input is None
             for frame in inputs:
                 yield task.input(frame), task.target(frame) if own else None
             return
@@ -73,7 +73,7 @@ def of_clip(clip: Path, reference: Path | None, task: tasks.Task, rate: float | 
                 return
             yield task.input(frame), task.target(truth)
 
-    serves = reference is None and (task.frame is not None or task.name == "restoration")
+    serves = reference is None and (task.encode_input is not None or task.name == "restoration")
     return Material(
         clip.stem or clip.name,
         (about.height, about.width),
@@ -101,7 +101,7 @@ def of_still(still: Path, task: tasks.Task) -> Material:
         reference, known = "the picture itself, of which the input was made", True
 
     def both() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        return (task.sample(frame) for frame in camera.film(picture, path))
+        return (task.encode(frame) for frame in camera.film(picture, path))
 
     return Material(
         still.stem,
@@ -120,7 +120,7 @@ def of_frames(name: str, frames: np.ndarray, rate: Fraction, task: tasks.Task) -
     """Frames in memory, ``(frames, height, width, 3)`` RGB in [0, 1], of which x and y are made."""
 
     def both() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        return (task.sample(frame) for frame in frames)
+        return (task.encode(frame) for frame in frames)
 
     height, width = frames.shape[1:3]
     size = (height // task.scale, width // task.scale)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.io import atomic, image_files, video
-from keras_temporal_reg.metrics import _temporal as metrics
 
 PANELS = ("input", "plain", "stabilised", "ground truth")
 GAIN = 8.0  # by which flicker is amplified

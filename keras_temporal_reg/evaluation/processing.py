@@ -94,7 +94,7 @@ def process(
                 x = np.stack([task.input(video.as_unit(frame.pixels)) for frame in chunk])
                 if run is None:
                     run = inference.runner(network, *x.shape[1:], memory=memory, values=values)
-                for frame, picture in zip(chunk, task.picture(x, run(x))):
+                for frame, picture in zip(chunk, task.decode(x, run(x))):
                     add(picture, frame.time)
                     count += 1
                     size = picture.shape[:2]

@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.core import seeding, validation
 from keras_temporal_reg.evaluation import api as evaluation
 from keras_temporal_reg.evaluation import clips as materials
@@ -36,9 +37,8 @@ from keras_temporal_reg.finetuning.api import (
     METHODS,
 )
 from keras_temporal_reg.io import atomic, video
-from keras_temporal_reg.metrics import _temporal as metrics
 from keras_temporal_reg.model import RegularizedModel
-from keras_temporal_reg.tasks._task import Task, colorization
+from keras_temporal_reg.tasks import Task, colorization
 from keras_temporal_reg.transforms import RandomAffine
 
 DEFAULT_STEPS = 6000  # as long as it takes; what still learns pays for a regularizer with PSNR
@@ -115,12 +115,12 @@ def run(
     task = colorization
     footage = [divide(path) for path in (clips or shipped_clips())]
     photos = shipped_photos()
-    pictures = [task.sample(p / 255.0) for p in (*(s for f in footage for s in f.stills), *photos)]
+    pictures = [task.encode(p / 255.0) for p in (*(s for f in footage for s in f.stills), *photos)]
     console.print(
         f"Task: {task.name}. Learning from {sum(len(f.stills) for f in footage)} stills of the "
         f"first halves of {', '.join(f.name for f in footage)}, and {len(photos)} photographs."
     )
-    tests = {f.name: task.sample(f.test / 255.0) for f in footage}
+    tests = {f.name: task.encode(f.test / 255.0) for f in footage}
 
     keras.utils.set_random_seed(seed)
     network = networks.colorization_unet()
@@ -165,7 +165,7 @@ def run(
     rows = []
     for f in footage:
         x, _ = tests[f.name]
-        shown = (_as_bytes(task.picture(x, result[f.name])) for result in (plain, stabilized))
+        shown = (_as_bytes(task.decode(x, result[f.name])) for result in (plain, stabilized))
         rows.append(figures.Row(f.name, f.test, *shown, rate=f.rate))
     figures.comparison(output / "comparison.mp4", rows)
     figures.slices(output / "slices.png", rows)
@@ -309,7 +309,7 @@ def summarize(
         x, y = tests[f.name]
         clips[f.name] = {
             "test_frames": [f.first_test_frame, f.first_test_frame + len(f.test)],
-            "trivial": {"psnr": metrics.psnr(y, task.trivial(x))},
+            "trivial": {"psnr": metrics.psnr(y, task.baseline(x))},
             **{n: metrics.stability(y, predicted[f.name]) for n, predicted in networks.items()},
         }
     mean = {
@@ -319,12 +319,12 @@ def summarize(
         }
         for group in ("trivial", *networks)
     }
-    counts, verdict = metrics.verdict(mean["baseline"], mean["stabilized"], mean["trivial"]["psnr"])
+    verdict = metrics.verdict(mean["baseline"], mean["stabilized"], mean["trivial"]["psnr"])
     return {
         "task": task.name,
         **mean,
-        "counts_as_stabilized": counts,
-        "verdict": verdict,
+        "counts_as_stabilized": verdict.is_stabilized,
+        "verdict": verdict.sentence,
         "clips": clips,
     }
 
@@ -354,7 +354,7 @@ def _show(console: Any, summary: dict[str, Any], task: Task, output: Path) -> No
     ]
     table.add_row("stabilised / plain", *ratios, style="bold")
     psnr = [f"{summary['trivial'][k]:.3f}" if k == "psnr" else "" for k in MEASURES]
-    table.add_row(f"{task.trivial_name} (knows nothing)", *psnr, style="dim")
+    table.add_row(f"{task.baseline_name} (knows nothing)", *psnr, style="dim")
     console.print(table)
     console.print(
         "Better: temporal error lower; PSNR, S, S*C and structure higher; contrast nearer to 1."

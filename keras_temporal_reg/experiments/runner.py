@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import __version__
+from keras_temporal_reg import __version__, metrics
 from keras_temporal_reg.core import seeding, validation
 from keras_temporal_reg.data import _augment as data
 from keras_temporal_reg.evaluation import camera
@@ -42,7 +42,6 @@ from keras_temporal_reg.experiments.configs import (
 )
 from keras_temporal_reg.finetuning import schedule
 from keras_temporal_reg.io import atomic, image_files, jsonable, video
-from keras_temporal_reg.metrics import _temporal as metrics
 from keras_temporal_reg.saved_models import model_files
 from keras_temporal_reg.tasks import _task as tasks
 from keras_temporal_reg.transforms import RandomAffine
@@ -264,14 +263,14 @@ def _of_clips(
         frames = video.read(path, height=demo.HEIGHT, multiple=demo.SIZE_MULTIPLE).frames
         learned.append(frames[: footage.first_test_frame])
         shown = footage.test[: plan.frames] / np.float32(255.0)
-        clips.append(Clip(*task.sample(shown)))
+        clips.append(Clip(*task.encode(shown)))
         # Of a frame that nobody trained on, under a camera whose motion is known.
         height, width = (
             side // demo.SIZE_MULTIPLE * demo.SIZE_MULTIPLE
             for side in camera.frame_size(*shown.shape[1:3])
         )
         moved = scenes.film(shown[len(shown) // 2], FILMED, number, (height, width))
-        filmed.append(Clip(*task.sample(moved.frames), moved.motion))
+        filmed.append(Clip(*task.encode(moved.frames), moved.motion))
 
     def stills(size: int) -> list[tuple[np.ndarray, np.ndarray]]:
         chosen = list(photos)
@@ -280,7 +279,7 @@ def _of_clips(
             # At least two frames apart from each other, and from those that are measured.
             places = np.linspace(0, last, min(size, len(first_half) // 2)).astype(int)
             chosen += [first_half[place] for place in places]
-        samples = [task.sample(picture / np.float32(255.0)) for picture in chosen]
+        samples = [task.encode(picture / np.float32(255.0)) for picture in chosen]
         if task.make_input is None:
             return samples
         # x is made of crops of y, so that motion comes before degradation.
@@ -325,7 +324,7 @@ def _hdr(plan: Plan, folder: Path | None) -> Problem:
     for number, (frames, motion) in enumerate(films):
         y = scenes.to_log(frames)
         clips.append(Clip(scenes.capture_clip(y, number), y, motion))
-    task = dataclasses.replace(tasks.hdr, trivial=scenes.linearized)
+    task = dataclasses.replace(tasks.hdr, baseline=scenes.linearized)
     return Problem(
         task,
         networks.hdr_unet,
@@ -516,16 +515,16 @@ def _measured(problem: Problem, network: keras.Model) -> dict[str, float]:
     task, found, warping = problem.task, [], []
     for clip in (*problem.clips, *problem.filmed):
         made = _predicted(network, clip.x)
-        shown = task.picture(clip.x, made)
+        shown = task.decode(clip.x, made)
         if clip.motion is not None:
             warping.append(metrics.warping_error(shown, clip.motion))
         if any(clip is other for other in problem.filmed):
             continue
         judged, trivial = (
-            _where_it_counts(problem, p, clip.y) for p in (made, task.trivial(clip.x))
+            _where_it_counts(problem, p, clip.y) for p in (made, task.baseline(clip.x))
         )
         measures = metrics.stability(clip.y, judged)
-        measures["ssim"] = metrics.ssim(task.picture(clip.x, clip.y), shown)
+        measures["ssim"] = metrics.ssim(task.decode(clip.x, clip.y), shown)
         measures["trivial_psnr"] = metrics.psnr(clip.y, trivial)
         found.append(measures)
     mean = {key: float(np.mean([each[key] for each in found])) for key in found[0]}
@@ -550,8 +549,8 @@ def _judged(row: Row, plain: Row | None) -> dict[str, Any]:
     """The verdict against the reconstruction-only run of the same seed and data."""
     if plain is None:
         return {"stabilised": None, "verdict": ""}
-    counts, words = metrics.verdict(plain, row, plain["trivial_psnr"])
-    return {"stabilised": counts, "verdict": words}
+    verdict = metrics.verdict(plain, row, plain["trivial_psnr"])
+    return {"stabilised": verdict.is_stabilized, "verdict": verdict.sentence}
 
 
 class _Progress:

@@ -16,12 +16,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.core import seeding, validation
 from keras_temporal_reg.evaluation import camera, inference
 from keras_temporal_reg.finetuning import schedule
 from keras_temporal_reg.io import atomic, progress
 from keras_temporal_reg.losses import _regularized as losses
-from keras_temporal_reg.metrics import _temporal as metrics
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.transforms import RandomAffine
 
@@ -212,9 +212,9 @@ def choose_alpha(
                 middle = (low + high) // 2
                 alpha = grid[middle]
                 measures = tuned(alpha, start(f"alpha {alpha:g}", trial_steps))
-                counts, words = metrics.verdict(plain.measures, measures, trivial_psnr)
-                tried[alpha] = Trial(alpha, measures, counts, words)
-                if counts or _too_weak(plain.measures, measures):
+                verdict = metrics.verdict(plain.measures, measures, trivial_psnr)
+                tried[alpha] = Trial(alpha, measures, verdict.is_stabilized, verdict.sentence)
+                if verdict.is_stabilized or _too_weak(plain.measures, measures):
                     low = middle + 1
                 else:
                     high = middle

@@ -1,35 +1,28 @@
-"""Measures of temporal stability and of image quality."""
+"""Measures of temporal stability and of image quality, and the verdict on a comparison."""
 
+from keras_temporal_reg.metrics._image import psnr, ssim
+from keras_temporal_reg.metrics._registry import MEASURES, Measure
 from keras_temporal_reg.metrics._temporal import (
-    ContrastRatio,
-    RelativeSmoothness,
-    Smoothness,
     Stability,
-    Structure,
-    TemporalError,
-    WarpingError,
     contrast_ratio,
     high_pass,
-    psnr,
     relative_smoothness,
     smoothness,
-    ssim,
     stability,
     structure,
     temporal_error,
-    verdict,
-    warping_error,
 )
 from keras_temporal_reg.metrics._unpaired import Unpaired
+from keras_temporal_reg.metrics._verdict import Outcome, Verdict, verdict
+from keras_temporal_reg.metrics._warping import WarpingError, warping_error
 
 __all__ = [
-    "ContrastRatio",
-    "RelativeSmoothness",
-    "Smoothness",
+    "MEASURES",
+    "Measure",
+    "Outcome",
     "Stability",
-    "Structure",
-    "TemporalError",
     "Unpaired",
+    "Verdict",
     "WarpingError",
     "contrast_ratio",
     "high_pass",

@@ -10,18 +10,13 @@ that does not grow with their length.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from keras_temporal_reg import image
-from keras_temporal_reg.core import xla
+from keras_temporal_reg.metrics._image import decibels
 
-PSNR_MARGIN = 1.5  # dB over the trivial predictor from which on a network "clearly beats" it
 _CHUNK_PIXELS = 2**23  # numbers in memory at once, above one window of frames
-TOLERANCE = 0.01  # on structure and contrast ratio, which are known no better than that
 
 
 class _HighPass:
@@ -202,56 +197,8 @@ class Stability:
             "relative_smoothness": smoothness * contrast,
             "temporal_error": math.sqrt(_ratio(of_error, of_v)),
             "structure": float(vp / math.sqrt(vv * pp)) if vv * pp > 0 else math.nan,
-            "psnr": _decibel(mean_squared_error, 1.0),
+            "psnr": decibels(mean_squared_error),
         }
-
-
-class _One:
-    """One measure of `Stability`, by itself."""
-
-    key: str
-
-    def __init__(self, sigma: float = 2.0) -> None:
-        self._stability = Stability(sigma)
-
-    def update_state(self, reference: Any, result: Any) -> None:
-        self._stability.update_state(reference, result)
-
-    def reset_state(self) -> None:
-        self._stability.reset_state()
-
-    def result(self) -> float:
-        return self._stability.result()[self.key]
-
-
-class Smoothness(_One):
-    """`smoothness` of clips that come in pieces: `update_state`, `result`, `reset_state`."""
-
-    key = "smoothness"
-
-
-class ContrastRatio(_One):
-    """`contrast_ratio` of clips that come in pieces: `update_state`, `result`, `reset_state`."""
-
-    key = "contrast_ratio"
-
-
-class RelativeSmoothness(_One):
-    """`relative_smoothness` of clips that come in pieces, likewise."""
-
-    key = "relative_smoothness"
-
-
-class TemporalError(_One):
-    """`temporal_error` of clips that come in pieces, likewise."""
-
-    key = "temporal_error"
-
-
-class Structure(_One):
-    """`structure` of clips that come in pieces, likewise."""
-
-    key = "structure"
 
 
 def high_pass(clip: Any, sigma: float = 2.0) -> np.ndarray:
@@ -322,204 +269,6 @@ def structure(reference: Any, result: Any) -> float:
     return stability(reference, result)["structure"]
 
 
-def psnr(reference: Any, result: Any, max_value: float = 1.0) -> float:
-    """Peak signal-to-noise ratio in dB, of the mean squared error over the whole clip.
-
-    Args:
-        reference: any array of numbers.
-        result: the same shape.
-        max_value: the largest value that a pixel can have.
-    """
-    reference, result = (np.asarray(a, np.float64) for a in (reference, result))
-    _same_shape(reference, result)
-    return _decibel(float(np.mean((reference - result) ** 2)), max_value)
-
-
-def ssim(reference: Any, result: Any, max_value: float = 1.0) -> float:
-    """Structural similarity of frames (Wang et al. 2004), mean over the clip; 1 is perfect.
-
-    Args:
-        reference: ``(frames, height, width, channels)``, at least 11 x 11 pixels.
-        result: the same shape.
-        max_value: the largest value that a pixel can have.
-    """
-    reference, result = (np.asarray(a, np.float32) for a in (reference, result))
-    _same_shape(reference, result)
-    index = [_ssim(v[np.newaxis], p[np.newaxis], max_value) for v, p in zip(reference, result)]
-    return float(tf.reduce_mean(index))
-
-
-_ssim = tf.function(tf.image.ssim, reduce_retracing=True, autograph=False)
-
-
-def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> float:
-    """Difference of neighbouring frames that their motion does not explain (Lai et al. 2018).
-
-    ``sum over pixels and channels of mask (warp(o[t+1]) - o[t])^2 / sum of mask``, mean over
-    the pairs of neighbours; of images in [0, 1], without a root.
-
-    Args:
-        frames: o, ``(frames, height, width, channels)``, at least 2.
-        transforms_or_flow: the motion: ``(frames - 1, 8)`` transforms in the convention of
-            `image.transform`, from points of ``o[t]`` to points of ``o[t + 1]``, or flow
-            ``(frames - 1, height, width, 2)``, ``(dx, dy)`` in pixels from t to t + 1.
-        mask: ``(frames - 1, height, width)``, 1 where the motion is to be trusted. Pixels
-            whose motion leads out of the frame never count.
-
-    Raises:
-        ValueError: if the shapes do not fit each other.
-
-    Example:
-        >>> import numpy as np, keras_temporal_reg as ktr
-        >>> still = np.repeat(np.random.default_rng(0).uniform(size=(1, 8, 8, 3)), 3, axis=0)
-        >>> ktr.metrics.warping_error(still, np.zeros((2, 8, 8, 2)))
-        0.0
-    """
-    frames = np.asarray(frames, np.float32)
-    motion = np.asarray(transforms_or_flow, np.float32)
-    if frames.ndim != 4 or len(frames) < 2:
-        raise ValueError(
-            "frames must have shape (frames, height, width, channels) with at least 2 frames. "
-            f"Received: {frames.shape}"
-        )
-    pairs = len(frames) - 1
-    flow_shape = (pairs, *frames.shape[1:3], 2)
-    if motion.shape not in ((pairs, 8), flow_shape):
-        raise ValueError(
-            f"transforms_or_flow must have shape {(pairs, 8)} or {flow_shape}. "
-            f"Received: {motion.shape}"
-        )
-    if mask is not None and np.shape(mask) != flow_shape[:3]:
-        raise ValueError(f"mask must have shape {flow_shape[:3]}. Received: {np.shape(mask)}")
-    streamed = WarpingError()
-    streamed.update_state(frames[0])
-    for t in range(pairs):
-        streamed.update_state(frames[t + 1], motion[t], None if mask is None else mask[t])
-    return streamed.result()
-
-
-class WarpingError:
-    """`warping_error` of a clip that comes frame by frame.
-
-    Example:
-        >>> import numpy as np, keras_temporal_reg as ktr
-        >>> still = np.random.default_rng(0).uniform(size=(8, 8, 3))
-        >>> error = ktr.metrics.WarpingError()
-        >>> error.update_state(still)
-        >>> error.update_state(still, motion=np.zeros((8, 8, 2)))
-        >>> error.result()
-        0.0
-    """
-
-    def __init__(self) -> None:
-        self.reset_state()
-
-    def reset_state(self) -> None:
-        """Forget all frames."""
-        self.errors: list[float] = []  # of each pair of neighbours; NaN where no pixel counts
-        self._before: np.ndarray | None = None
-
-    def update_state(self, frame: Any, motion: Any = None, mask: Any = None) -> None:
-        """Take the next frame.
-
-        Args:
-            frame: ``(height, width, channels)``.
-            motion: ``(8,)`` or ``(height, width, 2)``, from the frame before to this one. None
-                for the first frame, and where a cut keeps two frames from being compared.
-            mask: ``(height, width)``, 1 where the motion is to be trusted.
-        """
-        frame = np.asarray(frame, np.float32)
-        if motion is not None and self._before is not None:
-            mask = np.ones(frame.shape[:2], np.float32) if mask is None else mask
-            # Compiling takes about a second, which small clips do not win back.
-            large = frame.shape[0] * frame.shape[1] >= 128 * 128
-            unexplained = _compiled_unexplained if large else _unexplained
-            parts = (self._before, frame, np.asarray(motion, np.float32), np.asarray(mask))
-            total, weight = unexplained(*(tf.cast(part, tf.float32) for part in parts))
-            self.errors.append(float(total) / float(weight) if weight > 0 else math.nan)
-        self._before = frame
-
-    def result(self) -> float:
-        """Mean over the pairs so far; NaN without any."""
-        found = [error for error in self.errors if not math.isnan(error)]
-        return float(np.mean(found)) if found else math.nan
-
-
-def _unexplained(
-    frame: tf.Tensor, after: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Masked sum of squares of ``warp(after) - frame``, and the sum of the mask."""
-    after, motion = after[tf.newaxis], motion[tf.newaxis]
-    if motion.shape.rank == 2:
-        warped = image.transform(after, motion, "bilinear", "nearest")
-        inside = image.inside(motion, *frame.shape[:2])
-    else:
-        warped = image.displace(after, motion)
-        inside = image.displacement_inside(motion)
-    mask *= inside[0]
-    error = tf.reduce_sum(tf.square(warped[0] - frame), axis=-1)
-    return tf.reduce_sum(mask * error), tf.reduce_sum(mask)
-
-
-_compiled_unexplained = xla.compiled(_unexplained)
-
-
-def verdict(
-    plain: Mapping[str, float], stabilized: Mapping[str, float], trivial_psnr: float
-) -> tuple[bool, str]:
-    """Whether a network counts as stabilised, and why, in words.
-
-    It does if temporal error falls or relative smoothness rises, while structure and PSNR do
-    not fall and the contrast ratio does not move away from 1; shown on a task where the plain
-    network clearly beats the trivial predictor, by `PSNR_MARGIN` dB. Structure and contrast
-    ratio may be worse by `TOLERANCE`.
-
-    Args:
-        plain: measures of the network trained without the regularizer, as from `stability`.
-        stabilized: those of the network trained with it.
-        trivial_psnr: PSNR of the trivial predictor, in dB.
-
-    Returns:
-        Whether it counts, and a sentence.
-    """
-    changes = {
-        name: (plain[name], stabilized[name])
-        for name in ("temporal_error", "relative_smoothness", "structure", "psnr")
-    }
-    gains = []
-    before, after = changes["temporal_error"]
-    if after < before:
-        gains.append(f"temporal error fell to {after / before:.2f} times")
-    before, after = changes["relative_smoothness"]
-    if after > before:
-        gains.append(f"relative smoothness rose to {after / before:.2f} times")
-    faults = []
-    if not plain["psnr"] >= trivial_psnr + PSNR_MARGIN:
-        faults.append(
-            f"the plain network ({plain['psnr']:.2f} dB) does not clearly beat the trivial "
-            f"predictor ({trivial_psnr:.2f} dB), so steadiness proves nothing here"
-        )
-    if not gains:
-        faults.append("neither did temporal error fall nor relative smoothness rise")
-    before, after = changes["psnr"]
-    if not after >= before:
-        faults.append(f"PSNR fell from {before:.2f} to {after:.2f} dB")
-    before, after = changes["structure"]
-    if not after >= before - TOLERANCE:
-        faults.append(f"structure fell from {before:.3f} to {after:.3f}")
-    before, after = plain["contrast_ratio"], stabilized["contrast_ratio"]
-    if not abs(after - 1.0) <= abs(before - 1.0) + TOLERANCE:
-        faults.append(f"the contrast ratio moved away from 1, from {before:.2f} to {after:.2f}")
-    if faults:
-        return False, "NOT STABILISED: " + "; ".join(faults) + "."
-    before, after = changes["psnr"]
-    return True, (
-        f"STABILISED: {' and '.join(gains)}, with PSNR {after - before:+.2f} dB, structure "
-        f"{stabilized['structure'] - plain['structure']:+.3f} and contrast ratio "
-        f"{plain['contrast_ratio']:.2f} -> {stabilized['contrast_ratio']:.2f}."
-    )
-
-
 def _as_floats(reference: Any, result: Any) -> tuple[np.ndarray, np.ndarray]:
     """As arrays of one float dtype; float32 stays, which halves the time of long clips."""
     pair = np.asarray(reference), np.asarray(result)
@@ -555,17 +304,3 @@ def _ratio(a: float, b: float) -> float:
     if b > 0:
         return a / b
     return math.inf if a > 0 else math.nan
-
-
-def _decibel(mean_squared_error: float, max_value: float) -> float:
-    if mean_squared_error == 0:
-        return math.inf
-    return 10.0 * math.log10(max_value**2 / mean_squared_error)
-
-
-def _same_shape(reference: np.ndarray, result: np.ndarray) -> None:
-    if reference.shape != result.shape:
-        raise ValueError(
-            "reference and result must have one shape. "
-            f"Received: {reference.shape} and {result.shape}"
-        )

@@ -11,11 +11,11 @@ from scipy import ndimage
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
+from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import api as evaluation
 from keras_temporal_reg.evaluation import clip_evaluator as measuring
 from keras_temporal_reg.evaluation import clips as materials
 from keras_temporal_reg.io import image_files, video
-from keras_temporal_reg.metrics import _temporal as metrics
 
 layers = keras.layers
 HEIGHT, WIDTH, COUNT = 40, 56, 14
@@ -143,7 +143,7 @@ def test_a_clip_of_which_the_input_is_made_is_its_own_reference(material):
     keras.utils.set_random_seed(0)
     network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
     result = run({"net": network}, [material[1]], task="colorization")
-    x, y = ktr.tasks.colorization.sample(video.read(material[1]).frames / np.float32(255))
+    x, y = ktr.tasks.colorization.encode(video.read(material[1]).frames / np.float32(255))
     expected = metrics.stability(y, network.predict(x, verbose=0))
     assert result.mean["net"]["temporal_error"] == pytest.approx(
         expected["temporal_error"], rel=1e-3

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import camera
-from keras_temporal_reg.metrics import _temporal as metrics
 
 
 def smooth_picture(height=120, width=160):

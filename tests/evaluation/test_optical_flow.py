@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import optical_flow as flow
-from keras_temporal_reg.metrics import _temporal as metrics
 
 
 def texture(height=96, width=128, seed=0):

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.experiments import demo, networks
 from keras_temporal_reg.io import video
 from keras_temporal_reg.losses import _regularized as losses
-from keras_temporal_reg.metrics import _temporal as metrics
 
 
 def _pictures(value=0.5):
@@ -110,7 +110,7 @@ def test_a_short_run_writes_all_that_it_promises(tmp_path, capsys):
     )
     assert [w.shape for w in plain.get_weights()] == [w.shape for w in stabilized.get_weights()]
     assert [type(a) for a in plain.layers] == [type(a) for a in stabilized.layers]
-    x, y = demo.colorization.sample(demo.divide(clip).test / 255.0)
+    x, y = demo.colorization.encode(demo.divide(clip).test / 255.0)
     for name, network in (("baseline", plain), ("stabilized", stabilized)):
         measured = metrics.stability(y, network.predict(x, batch_size=10, verbose=0))
         assert measured == pytest.approx(summary[name], rel=1e-4)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.experiments import scenes
-from keras_temporal_reg.metrics import _temporal as metrics
 
 STILL = np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32)
 

@@ -5,6 +5,16 @@ import numpy as np
 import pytest
 
 
+def noisy_pair(frames=30, height=9, width=7, channels=3, seed=0):
+    """A reference and a result that is worse than it, each with its own flicker."""
+    rng = np.random.default_rng(seed)
+    shape = (frames, height, width, channels)
+    still = rng.uniform(size=(1, height, width, channels))
+    reference = 0.7 * still + 0.3 * rng.uniform(size=shape)
+    result = 0.8 * reference + 0.1 + 0.05 * rng.normal(size=shape)
+    return reference, result
+
+
 def ramp(height, width, count=20):
     rows, columns = np.mgrid[:height, :width]
     return [

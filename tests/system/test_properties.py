@@ -13,11 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg import image
+from keras_temporal_reg import image, metrics
 from keras_temporal_reg.data import _pairing as pairing
 from keras_temporal_reg.io import image_files
 from keras_temporal_reg.losses._regularized import SparseJacobianLoss, TransformInvarianceLoss
-from keras_temporal_reg.metrics import _temporal as metrics
 
 SEEDS = st.integers(0, 2**31 - 1)
 BOTH = [TransformInvarianceLoss, SparseJacobianLoss]

@@ -1,0 +1,128 @@
+"""Warping error: how much neighbouring frames differ beyond their motion."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_temporal_reg import image
+from keras_temporal_reg.core import xla
+
+_COMPILED_PIXELS = 128 * 128  # per frame, below which compiling takes longer than it saves
+
+
+def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> float:
+    """Difference of neighbouring frames that their motion does not explain (Lai et al. 2018).
+
+    ``sum over pixels and channels of mask (warp(o[t+1]) - o[t])^2 / sum of mask``, mean over the
+    pairs of neighbours, of images in [0, 1]; no square root.
+
+    Args:
+        frames: o, ``(frames, height, width, channels)``, at least 2.
+        transforms_or_flow: the motion: ``(frames - 1, 8)`` transforms in the convention of
+            `image.transform`, from points of ``o[t]`` to points of ``o[t + 1]``, or flow
+            ``(frames - 1, height, width, 2)``, ``(dx, dy)`` in pixels from t to t + 1.
+        mask: ``(frames - 1, height, width)``, 1 where the motion can be trusted. Pixels whose
+            motion leads out of the frame are always left out. None: 1 everywhere.
+
+    Returns:
+        The error; NaN without a trusted pixel.
+
+    Raises:
+        ValueError: if the shapes do not fit each other.
+
+    Example:
+        >>> import numpy as np, keras_temporal_reg as ktr
+        >>> still = np.repeat(np.random.default_rng(0).uniform(size=(1, 8, 8, 3)), 3, axis=0)
+        >>> ktr.metrics.warping_error(still, np.zeros((2, 8, 8, 2)))
+        0.0
+    """
+    frames = np.asarray(frames, np.float32)
+    motion = np.asarray(transforms_or_flow, np.float32)
+    if frames.ndim != 4 or len(frames) < 2:
+        raise ValueError(
+            "frames must have shape (frames, height, width, channels) with at least 2 frames. "
+            f"Received: {frames.shape}"
+        )
+    pairs = len(frames) - 1
+    flow_shape = (pairs, *frames.shape[1:3], 2)
+    if motion.shape not in ((pairs, 8), flow_shape):
+        raise ValueError(
+            f"transforms_or_flow must have shape {(pairs, 8)} or {flow_shape}. "
+            f"Received: {motion.shape}"
+        )
+    if mask is not None and np.shape(mask) != flow_shape[:3]:
+        raise ValueError(f"mask must have shape {flow_shape[:3]}. Received: {np.shape(mask)}")
+    error = WarpingError()
+    error.update_state(frames[0])
+    for t in range(pairs):
+        error.update_state(frames[t + 1], motion[t], None if mask is None else mask[t])
+    return error.result()
+
+
+class WarpingError:
+    """`warping_error` of a clip, frame by frame.
+
+    Example:
+        >>> import numpy as np, keras_temporal_reg as ktr
+        >>> still = np.random.default_rng(0).uniform(size=(8, 8, 3))
+        >>> error = ktr.metrics.WarpingError()
+        >>> error.update_state(still)
+        >>> error.update_state(still, motion=np.zeros((8, 8, 2)))
+        >>> error.result()
+        0.0
+    """
+
+    def __init__(self) -> None:
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        """Forget all frames."""
+        self.errors: list[float] = []  # of each pair of neighbours; NaN without a trusted pixel
+        self._previous: np.ndarray | None = None
+
+    def update_state(self, frame: Any, motion: Any = None, mask: Any = None) -> None:
+        """Take the next frame.
+
+        Args:
+            frame: ``(height, width, channels)``.
+            motion: ``(8,)`` or ``(height, width, 2)``, from the previous frame to this one. None
+                for the first frame, and where the two must not be compared, as at a cut.
+            mask: ``(height, width)``, 1 where the motion can be trusted. None: 1 everywhere.
+        """
+        frame = np.asarray(frame, np.float32)
+        if motion is not None and self._previous is not None:
+            mask = np.ones(frame.shape[:2], np.float32) if mask is None else mask
+            is_large = frame.shape[0] * frame.shape[1] >= _COMPILED_PIXELS
+            unexplained = _compiled_unexplained if is_large else _unexplained
+            arguments = (self._previous, frame, motion, mask)
+            total, weight = unexplained(*(tf.cast(a, tf.float32) for a in arguments))
+            self.errors.append(float(total) / float(weight) if weight > 0 else math.nan)
+        self._previous = frame
+
+    def result(self) -> float:
+        """Mean over the pairs so far; NaN without any."""
+        found = [error for error in self.errors if not math.isnan(error)]
+        return float(np.mean(found)) if found else math.nan
+
+
+def _unexplained(
+    frame: tf.Tensor, following: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Masked sum of squares of ``warp(following) - frame``, and the sum of the mask."""
+    following, motion = following[tf.newaxis], motion[tf.newaxis]
+    if motion.shape.rank == 2:
+        warped = image.transform(following, motion, "bilinear", "nearest")
+        inside = image.inside(motion, *frame.shape[:2])
+    else:
+        warped = image.displace(following, motion)
+        inside = image.displacement_inside(motion)
+    mask *= inside[0]
+    error = tf.reduce_sum(tf.square(warped[0] - frame), axis=-1)
+    return tf.reduce_sum(mask * error), tf.reduce_sum(mask)
+
+
+_compiled_unexplained = xla.compiled(_unexplained)

@@ -1,0 +1,134 @@
+"""Warping error, against NumPy and SciPy."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+import keras_temporal_reg as ktr
+from keras_temporal_reg import metrics
+
+
+def camera_clip(frames=6, height=10, width=12, seed=0):
+    """A camera over a still picture, at whole pixels, and where it looks in each frame."""
+    rng = np.random.default_rng(seed)
+    picture = rng.uniform(size=(40, 40, 3))
+    corners = 12 + np.cumsum(rng.integers(-2, 3, size=(frames, 2)), axis=0)
+    clip = np.stack([picture[y : y + height, x : x + width] for y, x in corners])
+    # What stands at p in frame t stands at p + step in frame t + 1.
+    return clip, corners[:-1] - corners[1:]
+
+
+def as_transforms(steps):
+    return np.array([[1, 0, dx, 0, 1, dy, 0, 0] for dy, dx in steps], np.float32)
+
+
+def as_flow(steps, height, width):
+    flow = np.array([[dx, dy] for dy, dx in steps], np.float32)
+    return np.broadcast_to(flow[:, None, None], (len(steps), height, width, 2))
+
+
+def test_warping_error_of_a_camera_clip_is_zero_by_its_transforms_and_its_flow():
+    clip, steps = camera_clip()
+    assert np.any(steps)
+    assert metrics.warping_error(clip, as_transforms(steps)) == pytest.approx(0.0, abs=1e-12)
+    assert metrics.warping_error(clip, as_flow(steps, 10, 12)) == pytest.approx(0.0, abs=1e-12)
+    assert metrics.warping_error(clip, as_transforms(-steps)) > 0.01
+
+
+def test_warping_error_sees_flicker():
+    clip, steps = camera_clip(3)
+    flicker = clip + np.array([0.0, 0.1, 0.0])[:, None, None, None]
+    assert metrics.warping_error(flicker, as_transforms(steps)) == pytest.approx(0.03, rel=1e-4)
+
+
+def expected_warping_error(frames, flow, mask=None):
+    height, width = frames.shape[1:3]
+    rows, columns = np.mgrid[:height, :width]
+    errors = []
+    for t in range(len(frames) - 1):
+        x, y = columns + flow[t, ..., 0], rows + flow[t, ..., 1]
+        trusted = ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).astype(float)
+        if mask is not None:
+            trusted = trusted * mask[t]
+        warped = np.stack(
+            [
+                ndimage.map_coordinates(channel, [y, x], order=1, mode="nearest")
+                for channel in np.moveaxis(frames[t + 1], -1, 0)
+            ],
+            axis=-1,
+        )
+        squares = ((warped - frames[t]) ** 2).sum(axis=-1)
+        errors.append((trusted * squares).sum() / trusted.sum())
+    return np.mean(errors)
+
+
+def random_motion(frames=4, height=11, width=14, seed=0):
+    rng = np.random.default_rng(seed)
+    clip = rng.uniform(size=(frames, height, width, 3))
+    flow = rng.normal(scale=2.0, size=(frames - 1, height, width, 2)).astype(np.float32)
+    return clip, flow, rng.uniform(size=(frames - 1, height, width))
+
+
+def test_warping_error_of_random_flow_equals_numpy():
+    clip, flow, mask = random_motion()
+    assert metrics.warping_error(clip, flow) == pytest.approx(
+        expected_warping_error(clip, flow), rel=1e-4
+    )
+    assert metrics.warping_error(clip, flow, mask) == pytest.approx(
+        expected_warping_error(clip, flow, mask), rel=1e-4
+    )
+
+
+def test_warping_error_of_transforms_equals_numpy():
+    clip, _, mask = random_motion()
+    transforms = ktr.RandomAffine(translation=1.5, rotation=5.0, seed=3).sample(3, 11, 14).numpy()
+    rows, columns = np.mgrid[:11, :14]
+    points = np.stack([columns, rows, np.ones_like(rows)])
+    flow = np.stack(
+        [
+            np.stack([a @ points.reshape(3, -1), b @ points.reshape(3, -1)], -1).reshape(11, 14, 2)
+            - points[:2].transpose(1, 2, 0)
+            for a, b in zip(transforms[:, :3], transforms[:, 3:6])
+        ]
+    )
+    assert metrics.warping_error(clip, transforms) == pytest.approx(
+        expected_warping_error(clip, flow), rel=1e-4
+    )
+    assert metrics.warping_error(clip, transforms, mask) == pytest.approx(
+        expected_warping_error(clip, flow, mask), rel=1e-4
+    )
+
+
+def test_warping_error_looks_only_where_the_mask_is():
+    clip, steps = camera_clip(2)
+    broken = clip.copy()
+    broken[0, 4, 5] += 1.0
+    mask = np.ones((1, 10, 12))
+    mask[0, 4, 5] = 0.0
+    assert metrics.warping_error(broken, as_transforms(steps)) > 0.0
+    assert metrics.warping_error(broken, as_transforms(steps), mask) == pytest.approx(0, abs=1e-12)
+
+
+def test_warping_error_without_a_trusted_pixel_is_nan():
+    clip, steps = camera_clip(3)
+    assert math.isnan(metrics.warping_error(clip, as_transforms(steps), np.zeros((2, 10, 12))))
+    assert math.isnan(metrics.warping_error(clip, as_transforms(steps + 100)))
+
+
+@pytest.mark.parametrize("shape", [(10, 12, 3), (1, 10, 12, 3)])
+def test_warping_error_rejects_what_is_no_clip(shape):
+    with pytest.raises(ValueError, match="frames must have shape"):
+        metrics.warping_error(np.zeros(shape), np.zeros((1, 8)))
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (3, 6), (3, 10, 12, 3), (2, 10, 12, 2), (8,)])
+def test_warping_error_rejects_motion_that_does_not_fit(shape):
+    with pytest.raises(ValueError, match="transforms_or_flow must have shape"):
+        metrics.warping_error(np.zeros((4, 10, 12, 3)), np.zeros(shape))
+
+
+def test_warping_error_rejects_a_mask_that_does_not_fit():
+    with pytest.raises(ValueError, match="mask must have shape"):
+        metrics.warping_error(np.zeros((4, 10, 12, 3)), np.zeros((3, 8)), np.zeros((10, 12)))
