@@ -1,10 +1,27 @@
 """Train image-to-image CNNs to be temporally stable, from single images."""
 
 import sys as _sys
-from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from keras_temporal_reg.core import deprecation as _deprecation
 from keras_temporal_reg.core import lazy as _lazy
+from keras_temporal_reg.core import startup as _startup
+
+if _TYPE_CHECKING:
+    from keras_temporal_reg import callbacks as callbacks
+    from keras_temporal_reg import data as data
+    from keras_temporal_reg import image as image
+    from keras_temporal_reg import losses as losses
+    from keras_temporal_reg import metrics as metrics
+    from keras_temporal_reg import tasks as tasks
+    from keras_temporal_reg import transforms as transforms
+    from keras_temporal_reg.evaluation.api import evaluate as evaluate
+    from keras_temporal_reg.evaluation.processing import process as process
+    from keras_temporal_reg.experiments.runner import reproduce as reproduce
+    from keras_temporal_reg.finetuning.api import finetune as finetune
+    from keras_temporal_reg.finetuning.strength_search import choose_alpha as choose_alpha
+    from keras_temporal_reg.model import RegularizedModel as RegularizedModel
+    from keras_temporal_reg.transforms import RandomAffine as RandomAffine
 
 __version__ = "0.2.0"
 
@@ -27,8 +44,7 @@ _TOOLS = {
     "process": "evaluation",
     "reproduce": "experiments",
 }
-_resolve, __dir__ = _lazy.attach(__name__, {**_LIBRARY, **_TOOLS})
-__all__ = sorted([*_LIBRARY, *_TOOLS])
+_resolve, __dir__, __all__ = _lazy.attach(__name__, {**_LIBRARY, **_TOOLS})
 
 _deprecation.install_renamed_modules()
 
@@ -41,13 +57,9 @@ def __getattr__(name: str) -> object:
     return value
 
 
-def _is_command() -> bool:
-    """Whether this process is ``ktr``, whose --help must not wait for TensorFlow."""
-    return _Path(_sys.argv[0] if _sys.argv else "").stem in ("ktr", "-m")
-
-
-if not _is_command():
-    # Keras finds the classes of a saved model only once they are imported.
+# Keras finds the classes of a saved model only once they are imported. The help of ``ktr``, though,
+# must not wait for TensorFlow; its commands import what they need.
+if not _startup.is_command(_sys.argv, _sys.orig_argv):
     from keras_temporal_reg.core import keras_backend as _keras_backend
 
     _keras_backend.require_tensorflow()

@@ -9,8 +9,8 @@ from typing import Any
 
 def attach(
     package: str, names: Mapping[str, str]
-) -> tuple[Callable[[str], Any], Callable[[], list]]:
-    """Make ``__getattr__`` and ``__dir__`` of a package.
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
     Args:
         package: the package's ``__name__``.
@@ -24,4 +24,5 @@ def attach(
         module = importlib.import_module(f"{package}.{names[name]}")
         return module if names[name] == name else getattr(module, name)
 
-    return getattr_, lambda: sorted(names)
+    public = sorted(names)
+    return getattr_, lambda: public, public

@@ -2,7 +2,7 @@
 
 from keras_temporal_reg.core import lazy
 
-__getattr__, __dir__ = lazy.attach(
+__getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     {
         "Choice": "strength_search",
