@@ -45,8 +45,8 @@ def run(footage: list[demo.Footage], seed: int, fraction: float, steps: int) -> 
     """Measures of the three networks, mean of the clips."""
     task = demo.colorization
     stills = [still for f in footage for still in f.stills]
-    pictures = [task.sample(p / 255.0) for p in (*stills, *demo.shipped_photos())]
-    tests = {f.name: task.sample(f.test / 255.0) for f in footage}
+    pictures = [task.encode(p / 255.0) for p in (*stills, *demo.shipped_photos())]
+    tests = {f.name: task.encode(f.test / 255.0) for f in footage}
     keras.utils.set_random_seed(seed)
     network = networks.colorization_unet()
     tuning_steps = steps // demo.FINE_TUNING_SHARE

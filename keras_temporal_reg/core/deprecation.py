@@ -107,8 +107,8 @@ def renamed_fields(**names: str) -> Callable[[type[_Class]], type[_Class]]:
             warn(f"{cls.__name__}.{name}", f"{cls.__name__}.{names[name]}")
             return getattr(self, names[name])
 
-        setattr(cls, "__init__", init_with_old_names)
-        setattr(cls, "__getattr__", getattr_)
+        cls.__init__ = init_with_old_names  # type: ignore[method-assign]
+        cls.__getattr__ = getattr_  # type: ignore[attr-defined]
         return cls
 
     return decorate

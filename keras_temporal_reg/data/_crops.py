@@ -77,7 +77,7 @@ def sample(pair: Pair, task: tasks.Task) -> Sample:
     elif task.make_input is not None:
         x, y = None, task.target(rgb)
     else:
-        x, y = task.sample(rgb)
+        x, y = task.encode(rgb)
     return None if x is None else np.asarray(x, np.float32), np.asarray(y, np.float32)
 
 

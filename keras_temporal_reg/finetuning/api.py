@@ -218,7 +218,7 @@ def finetune(
     if logs is not None and importlib.util.find_spec("tensorboard") is None:
         raise ImportError("logs need pip install tensorboard")
     unit_task = tasks.find(task) if isinstance(task, str) else task
-    task = unit_task if values is None else tasks.with_values(unit_task, *values)
+    task = unit_task if values is None else tasks.with_value_range(unit_task, *values)
     motion = RandomAffine() if transform is None else transform
     if motion.seed is None:
         motion = RandomAffine.from_config({**motion.get_config(), "seed": seed})
@@ -302,7 +302,7 @@ def finetune(
                     transform=motion,
                     make_input=make_input,
                     pair_fraction=pair_fraction,
-                    trivial=task.trivial if shape.scale == task.scale else None,
+                    trivial=task.baseline if shape.scale == task.scale else None,
                     value_range=1.0 if values is None else values[1] - values[0],
                     seed=seed,
                     show_progress=show_progress,
@@ -699,7 +699,7 @@ def _crop_of(base: Any, task: tasks.Task, crop: int | None, paired: bool) -> cro
     scale = model_files.check_fits(base, task, (height, width))
     if paired:
         return crops.Shape(height, width, scale)
-    x, y = task.sample(np.random.default_rng(0).random((64, 64, 3)).astype(np.float32))
+    x, y = task.encode(np.random.default_rng(0).random((64, 64, 3)).astype(np.float32))
     if task.make_input is None and x.shape == y.shape and np.array_equal(x, y):
         raise ValueError(
             f"task {task.name} makes x and y alike of one picture, so it needs the pictures as "

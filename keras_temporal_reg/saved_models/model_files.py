@@ -27,7 +27,7 @@ from tensorflow import keras
 from keras_temporal_reg import __version__
 from keras_temporal_reg.io import atomic
 from keras_temporal_reg.model import RegularizedModel
-from keras_temporal_reg.tasks._task import Task
+from keras_temporal_reg.tasks import Task
 
 KERAS_3 = hasattr(keras, "ops")
 FORMS = ("keras", "h5", "savedmodel")
@@ -270,7 +270,7 @@ def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
             )
     # Random, since a task may sort or scale by what it sees.
     probe = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
-    x, y = task.sample(probe)
+    x, y = task.encode(probe)
     _check_channels("takes", inputs, x.shape[-1], task, "gives it")
     _check_channels("gives", outputs, y.shape[-1], task, "wants")
     height, width = size

@@ -1,17 +1,20 @@
-"""Image-to-image tasks."""
+"""Image-to-image tasks: how RGB images become inputs and targets, and predictions become images.
 
-from keras_temporal_reg.tasks._task import (
-    Task,
-    colorization,
-    denoising,
-    find,
-    hdr,
-    restoration,
+The commands take a task by its name, or your own by its dotted path: ``--task my_module.my_task``.
+"""
+
+from keras_temporal_reg.core import deprecation as _deprecation
+from keras_temporal_reg.tasks._colorization import colorization
+from keras_temporal_reg.tasks._denoising import denoising
+from keras_temporal_reg.tasks._hdr import hdr
+from keras_temporal_reg.tasks._registry import find
+from keras_temporal_reg.tasks._restoration import restoration
+from keras_temporal_reg.tasks._super_resolution import (
     super_resolution,
     super_resolution_3,
     super_resolution_4,
-    with_values,
 )
+from keras_temporal_reg.tasks._task import Task, with_value_range
 
 __all__ = [
     "Task",
@@ -23,5 +26,7 @@ __all__ = [
     "super_resolution",
     "super_resolution_3",
     "super_resolution_4",
-    "with_values",
+    "with_value_range",
 ]
+
+__getattr__ = _deprecation.renamed_names(__name__, {"with_values": "with_value_range"})

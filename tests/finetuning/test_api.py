@@ -553,7 +553,7 @@ def tinted(tmp_path_factory):
         coarse = tf.constant(np.random.default_rng(number).random((1, 5, 5, 1)), tf.float32)
         luma = 0.2 + 0.6 * tf.image.resize(coarse, (64, 64 + 4 * number))[0].numpy()
         colours = np.concatenate([0.3 * (luma - 0.5), 0.2 * (0.5 - luma)], -1)
-        rgb = tasks.colorization.picture(luma, colours)
+        rgb = tasks.colorization.decode(luma, colours)
         image_files.write(folder / f"{number}.png", rgb)
     return folder
 
@@ -599,7 +599,7 @@ def test_auto_is_choose_alpha_and_then_fine_tuning_with_what_it_chose(colorizer,
     assert sorted(os.listdir(tmp_path)) == ["t.alpha.png", "t.keras"]
 
     order = np.random.default_rng(0).permutation(8)
-    samples = [tasks.colorization.sample(image_files.read(tinted / f"{n}.png")) for n in order]
+    samples = [tasks.colorization.encode(image_files.read(tinted / f"{n}.png")) for n in order]
     batches = crops.random_crops(
         range(2, 8), lambda n: samples[n], crops.Shape(16, 16, 1), None, 2, 0
     )
@@ -609,7 +609,7 @@ def test_auto_is_choose_alpha_and_then_fine_tuning_with_what_it_chose(colorizer,
         stills=samples[:2],
         steps=ENOUGH,
         learning_rate=3e-2,
-        trivial=tasks.colorization.trivial,
+        trivial=tasks.colorization.baseline,
         loss=functools.partial(losses.SparseJacobianLoss, contrast=module.DEFAULT_CONTRAST),
     )
     assert result.alpha == result.choice.alpha == alone.alpha > 0
@@ -739,7 +739,7 @@ def test_what_auto_chooses_with(colorizer, tinted, tmp_path, choosers):
     )
     assert loss.get_config() == expected.get_config()
     assert options["transform"] is transform
-    assert options["trivial"] is tasks.colorization.trivial
+    assert options["trivial"] is tasks.colorization.baseline
     assert [options[name] for name in ("steps", "seed", "pair_fraction", "value_range")] == [
         4,
         3,
@@ -799,7 +799,7 @@ def test_auto_on_a_clip_takes_the_middle_of_its_first_frames(colorizer, tinted, 
     (((_, _), options),) = choosers
     assert "stills" not in options and options["value_range"] == 2.0
     frames = np.stack([image_files.read(clip / f"{n}.png") for n in range(50)])[:, :, 22:278]
-    x, y = tasks.colorization.sample(frames)
+    x, y = tasks.colorization.encode(frames)
     np.testing.assert_allclose(options["clip"], 2 * x - 1, atol=1e-6)
     np.testing.assert_allclose(options["reference"], 2 * y - 1, atol=1e-6)
 

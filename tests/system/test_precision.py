@@ -293,7 +293,7 @@ def test_fine_tuning_names_the_picture_that_holds_no_number(folder, tmp_path, mo
 
     monkeypatch.setattr(finetuning.crops, "cached", nothing_kept)
     bad = image_files.read(folder / "inputs" / "3.png").mean()
-    task = dataclasses.replace(tasks.restoration, frame=input_of)
+    task = dataclasses.replace(tasks.restoration, encode_input=input_of)
     with pytest.raises(ValueError, match=r"the x of step \d+ is NaN .* Its pictures: 3.png$"):
         finetuning.finetune(
             folder / "plain.keras",
