@@ -124,7 +124,7 @@ class _Shown:
         """Luma of a frame, uint8; -1 is the one before the chunk."""
         if number not in self._greys:
             frame = self._before if number < 0 else self.pictures[number]
-            self._greys[number] = flow.as_grey(image_files.to_bytes(frame))
+            self._greys[number] = flow.as_grey(image_files.to_uint8(frame))
         return self._greys[number]
 
 
@@ -185,7 +185,7 @@ class Measuring:
         pending: Future[None] | None = None
         if self.previews is not None:
             self.previews.mkdir()
-        frames = video.ahead(self._chunks())
+        frames = video.prefetch(self._chunks())
         is_complete = True
         with (
             ThreadPoolExecutor(1) as turn,
@@ -246,7 +246,7 @@ class Measuring:
         found = {}
         for name, model in self.networks.items():
             try:
-                run = inference.runner(model, *x.shape[1:], memory=self.memory, values=self.values)
+                run = inference.runner(model, *x.shape[1:], memory=self.memory, value_range=self.values)
             except ValueError as error:
                 raise ValueError(
                     f"model {name} cannot be run on {self.material.name}: {error}"
@@ -345,14 +345,14 @@ class Measuring:
             return
         columns = self._columns.setdefault(name, [])
         places = _places(frames.shape[2])
-        for frame in image_files.to_bytes(frames[: max(SHOWN_FRAMES - len(columns), 0)]):
+        for frame in image_files.to_uint8(frames[: max(SHOWN_FRAMES - len(columns), 0)]):
             columns.append(frame[:, places])
             if name not in self._previews:
                 rate = self.material.rate.limit_denominator(60000)
                 writer = video.writer(self._preview(name), rate, crf=PREVIEW_CRF)
                 self._previews[name] = opened.enter_context(writer)
             height, width = _shown_size(*frame.shape[:2])
-            self._previews[name](video.resized(frame, width, height))
+            self._previews[name](video.resize(frame, width, height))
 
     def _preview(self, name: str) -> Path:
         assert self.previews is not None
@@ -376,7 +376,7 @@ class Measuring:
             heat = maps.get(name)
             if heat is not None:
                 size = _shown_size(*heat.shape)
-                heat = video.resized(heat.astype(np.float32), size[1], size[0])
+                heat = video.resize(heat.astype(np.float32), size[1], size[0])
             panels.append(
                 report.Panel(
                     label(name, self.task),

@@ -59,14 +59,14 @@ def of_clip(clip: Path, reference: Path | None, task: tasks.Task, rate: float | 
             )
 
     def both() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        inputs = (video.as_unit(frame.pixels) for frame in video.frames(clip))
+        inputs = (video.to_float32(frame.pixels) for frame in video.frames(clip))
         if reference is None:
             # Where x is made of the frames, the frames are the target.
             own = task.encode_input is None
             for frame in inputs:
                 yield task.input(frame), task.target(frame) if own else None
             return
-        given = (video.as_unit(frame.pixels) for frame in video.frames(reference))
+        given = (video.to_float32(frame.pixels) for frame in video.frames(reference))
         for frame, truth in itertools.zip_longest(inputs, given):
             if frame is None or truth is None:
                 notes.append("Clip and reference have different lengths; the shorter one counts.")

@@ -1,20 +1,107 @@
-"""Run a network over frames of any size: pad to what it takes, cut into tiles, crop back."""
+"""Run a network on frames of any size: padded to what it takes, cut into tiles, cropped back."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Iterator
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow import keras
 
-MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
+from keras_temporal_reg.saved_models import introspection
+
 OVERLAP = 32  # pixels of x that neighbouring tiles share; seams are blended over them
 _BATCH_PIXELS = 2**20
+_PROBE_SIDE = 128  # pixels
+_BYTES_PER_PIXEL = 4096.0  # assumed of models whose layers cannot be run one by one
 
-Network = Callable[[np.ndarray], np.ndarray]
+Size = tuple[int, int]  # height and width, in pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameRunner:
+    """A network on frames of one size. Calling it runs the network.
+
+    Attributes:
+        network: takes a batch of images of the size of `tile`, returns a batch of images.
+        size: height and width of the frames.
+        tile: height and width of what the network is given.
+        multiple: heights and widths that the network takes are multiples of this.
+        scale: height of the result over height of the frames.
+    """
+
+    network: Callable[[np.ndarray], tf.Tensor]
+    size: Size
+    tile: Size
+    multiple: int
+    scale: int
+
+    @property
+    def batch(self) -> int:
+        """Number of frames that the network is given at once."""
+        return max(1, min(8, _BATCH_PIXELS // math.prod(self.tile)))
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles that a frame is cut into."""
+        return len(self.corners)
+
+    @functools.cached_property
+    def corners(self) -> list[tuple[int, int]]:
+        """Row and column of the upper left corner of each tile."""
+        starts = (_starts(side, tile) for side, tile in zip(self.size, self.tile))
+        return [*itertools.product(*starts)]
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Run the network.
+
+        Args:
+            frames: ``(frames, height, width, channels)`` float32, any number of frames.
+
+        Returns:
+            ``(frames, scale * height, scale * width, channels of the output)`` float32.
+        """
+        run = self._whole if self.tiles == 1 else self._tiled
+        batches = (frames[i : i + self.batch] for i in range(0, len(frames), self.batch))
+        return np.concatenate([run(batch) for batch in batches])
+
+    def _whole(self, x: np.ndarray) -> np.ndarray:
+        height, width = (self.scale * side for side in self.size)
+        made = self.network(_padded(x, self.tile)).numpy()
+        return made[:, :height, :width].astype(np.float32)
+
+    def _tiled(self, x: np.ndarray) -> np.ndarray:
+        scale = self.scale
+        total: Any = 0.0
+        weights = np.zeros((self.size[0] * scale, self.size[1] * scale, 1), np.float32)
+        for (top, left), window in zip(self.corners, self._windows):
+            piece = x[:, top : top + self.tile[0], left : left + self.tile[1]]
+            made = self.network(_padded(piece, self.tile)).numpy()
+            rows, columns = piece.shape[1] * scale, piece.shape[2] * scale
+            window = window[:rows, :columns]
+            if not isinstance(total, np.ndarray):
+                total = np.zeros((len(x), *weights.shape[:2], made.shape[-1]), np.float32)
+            place = np.s_[top * scale : top * scale + rows, left * scale : left * scale + columns]
+            total[(slice(None), *place)] += window * made[:, :rows, :columns]
+            weights[place] += window
+        return total / weights
+
+    @functools.cached_property
+    def _windows(self) -> list[np.ndarray]:
+        """Weights of each tile: 1 in the middle, falling towards its neighbours only."""
+        ramps = [
+            {start: _ramp(start, tile, side, self.scale) for start in _starts(side, tile)}
+            for side, tile in zip(self.size, self.tile)
+        ]
+        return [
+            (ramps[0][top][:, np.newaxis] * ramps[1][left])[..., np.newaxis]
+            for top, left in self.corners
+        ]
 
 
 def runner(
@@ -23,164 +110,59 @@ def runner(
     width: int,
     channels: int,
     memory: float | None = None,
-    values: tuple[float, float] = (0.0, 1.0),
-) -> Any:
-    """A function from ``(frames, height, width, channels)`` to what `model` makes of them.
+    value_range: tuple[float, float] = (0.0, 1.0),
+) -> FrameRunner:
+    """Make the `FrameRunner` of a model.
 
     Args:
         model: a Keras model, or a callable of one image batch, from images to images.
         height: of the frames, in pixels; any number.
         width: likewise.
         channels: of the frames.
-        memory: megabytes that the layers' results may take; frames that need more are cut into
-            tiles, which overlap and are blended. None: no limit.
-        values: what the model takes and returns for 0 and 1.
-
-    Returns:
-        ``run(x)``, which takes any number of float32 frames and returns float32, ``(frames,
-        scale * height, scale * width, channels of the output)``, with attributes ``multiple``,
-        ``tile`` (height, width), ``tiles`` (how many), ``scale`` and ``batch`` (frames at once).
+        memory: megabytes that the results of all layers may take; frames that need more are cut
+            into tiles, which overlap and are blended. None: no limit.
+        value_range: the values of the model that stand for 0 and 1.
 
     Raises:
-        ValueError: if the model takes other channels, or no size near this one.
+        ValueError: if the model takes another number of channels, or no size near this one.
+
+    Example:
+        >>> import numpy as np
+        >>> from tensorflow import keras
+        >>> from keras_temporal_reg.evaluation import inference
+        >>> doubling = keras.Sequential(
+        ...     [keras.Input((None, None, 3)), keras.layers.UpSampling2D(2)])
+        >>> run = inference.runner(doubling, 33, 47, 3)
+        >>> run(np.zeros((2, 33, 47, 3), np.float32)).shape
+        (2, 66, 94, 3)
     """
-    fixed = _fixed_size(model)
-    _check_channels(model, channels)
-    low, gain = values[0], values[1] - values[0]
+    sizes = introspection.image_sizes(model, height, width, channels)
+    tile = sizes.fixed
+    if tile is None:
+        tile = tuple(introspection.round_up(side, sizes.multiple) for side in (height, width))
+        if memory is not None:
+            tile = _tile_within(memory, model, tile, channels, sizes.multiple)
+    network = _compiled(model, (*tile, channels), value_range)
+    return FrameRunner(network, (height, width), tile, sizes.multiple, sizes.scale)
+
+
+def _compiled(model: Any, shape: tuple[int, ...], value_range: tuple[float, float]) -> Any:
+    low, gain = value_range[0], value_range[1] - value_range[0]
 
     def call(x: tf.Tensor) -> tf.Tensor:
-        return (_first(model(x * gain + low, training=False)) - low) / gain
+        result = introspection.first_output(model(x * gain + low, training=False))
+        return (tf.cast(result, tf.float32) - low) / gain
 
-    if fixed is None:
-        multiple, scale = _needs(call, height, width, channels)
-        tile = (_up(height, multiple), _up(width, multiple))
-        if memory is not None:
-            tile = _fitting(model, tile, channels, multiple, memory)
-    else:
-        multiple, tile = 1, fixed
-        found = _scale(call(tf.zeros((1, *tile, channels))).shape, tile)
-        if found is None:
-            raise ValueError("the model must return images of 1, 2, 3, ... times its input's size")
-        scale = found
-    # Of known height and width, which some layers of Keras 3 need; autograph would hide the
-    # network's own words in its report.
-    signature = [tf.TensorSpec([None, *tile, channels], tf.float32)]
-    compiled = tf.function(call, input_signature=signature, autograph=False)
-    places = [(top, left) for top in _starts(height, tile[0]) for left in _starts(width, tile[1])]
-    batch = max(1, min(8, _BATCH_PIXELS // (tile[0] * tile[1])))
-
-    def run(x: np.ndarray) -> np.ndarray:
-        return np.concatenate([_whole(part) for part in _parts(x, batch)])
-
-    def _whole(x: np.ndarray) -> np.ndarray:
-        if len(places) == 1:
-            padded = _padded(x, tile)
-            return compiled(padded).numpy()[:, : height * scale, : width * scale].astype(np.float32)
-        total: Any = 0.0
-        weights = np.zeros((height * scale, width * scale, 1), np.float32)
-        for top, left in places:
-            piece = x[:, top : top + tile[0], left : left + tile[1]]
-            made = compiled(_padded(piece, tile)).numpy()
-            rows, columns = piece.shape[1] * scale, piece.shape[2] * scale
-            if not isinstance(total, np.ndarray):
-                total = np.zeros((len(x), *weights.shape[:2], made.shape[-1]), np.float32)
-            window = _window(top, left, tile, height, width, scale)[:rows, :columns]
-            place = np.s_[top * scale : top * scale + rows, left * scale : left * scale + columns]
-            total[(slice(None), place[0], place[1])] += window * made[:, :rows, :columns]
-            weights[place] += window
-        return total / weights
-
-    for name, value in (
-        ("multiple", multiple),
-        ("tile", tile),
-        ("tiles", len(places)),
-        ("scale", scale),
-        ("batch", batch),
-    ):
-        setattr(run, name, value)
-    return run
+    # Some layers of Keras 3 need a known height and width. Autograph would hide the network's own
+    # words in its error messages.
+    signature = [tf.TensorSpec([None, *shape], tf.float32)]
+    return tf.function(call, input_signature=signature, autograph=False)
 
 
-def _parts(x: np.ndarray, batch: int) -> Iterator[np.ndarray]:
-    return (x[start : start + batch] for start in range(0, len(x), batch))
-
-
-class _NoImages(ValueError):
-    """The network is of another kind, whatever the size."""
-
-
-def _first(output: Any) -> tf.Tensor:
-    flat = tf.nest.flatten(output)
-    if len(flat) != 1 or flat[0].shape.rank != 4:
-        raise _NoImages(
-            "the model must return one batch of images (batch, height, width, channels). "
-            f"Received: {', '.join(str(t.shape) for t in flat)}"
-        )
-    return tf.cast(flat[0], tf.float32)
-
-
-def _input_shape(model: Any) -> Any:
-    shape = getattr(model, "input_shape", None)
-    if isinstance(shape, dict):
-        shape = next(iter(shape.values())) if len(shape) == 1 else None
-    if isinstance(shape, list):
-        shape = shape[0] if len(shape) == 1 else None
-    return shape if shape is not None and len(shape) == 4 else None
-
-
-def _fixed_size(model: Any) -> tuple[int, int] | None:
-    shape = _input_shape(model)
-    return None if shape is None or None in shape[1:3] else (int(shape[1]), int(shape[2]))
-
-
-def _check_channels(model: Any, channels: int) -> None:
-    shape = _input_shape(model)
-    if shape is not None and shape[3] not in (None, channels):
-        raise ValueError(
-            f"the model must take images of {channels} channels, as the task makes them. "
-            f"Received: a model for {shape[3]}"
-        )
-
-
-def _needs(call: Any, height: int, width: int, channels: int) -> tuple[int, int]:
-    """The least multiple that the model's sizes must have, and its scale."""
-    last: Exception | None = None
-    for multiple in MULTIPLES:
-        # Small pictures of the same remainders find it out in no time.
-        size = tuple(_up(n % MULTIPLES[-1] + MULTIPLES[-1], multiple) for n in (height, width))
-        try:
-            made = call(tf.zeros((1, *size, channels)))
-        except _NoImages:
-            raise
-        except (ValueError, TypeError, tf.errors.OpError) as error:
-            last = error
-            continue
-        scale = _scale(made.shape, size)
-        if scale is not None:
-            return multiple, scale
-    reason = "" if last is None else f" ({str(last).splitlines()[0]})"
-    raise ValueError(
-        f"the model must take images whose sides are multiples of {MULTIPLES[-1]} at most, and "
-        f"return images of 1, 2, 3, ... times their size; it does not{reason}"
-    )
-
-
-def _scale(shape: Any, size: Any) -> int | None:
-    scale = shape[1] // size[0]
-    same = scale > 0 and (shape[1], shape[2]) == (scale * size[0], scale * size[1])
-    return int(scale) if same else None
-
-
-def _up(n: int, multiple: int) -> int:
-    return math.ceil(n / multiple) * multiple
-
-
-def _fitting(
-    model: Any, size: tuple[int, int], channels: int, multiple: int, memory: float
-) -> tuple[int, int]:
-    """Tiles small enough for `memory`, as equal as may be."""
+def _tile_within(memory: float, model: Any, size: Size, channels: int, multiple: int) -> Size:
+    """The largest tile that fits into `memory`, cutting `size` as evenly as possible."""
     pixels = memory * 1e6 / _bytes_per_pixel(model, channels)
-    least = _up(2 * OVERLAP + 1, multiple)
+    least = introspection.round_up(2 * OVERLAP + 1, multiple)
     for pieces in itertools.count(1):
         tile = (_piece(size[0], pieces, multiple), _piece(size[1], pieces, multiple))
         if tile[0] * tile[1] <= pixels or max(tile) <= least:
@@ -189,63 +171,49 @@ def _fitting(
 
 
 def _piece(size: int, pieces: int, multiple: int) -> int:
-    """Length of each of so many pieces that overlap and together reach `size`."""
+    """Length of each of a number of overlapping pieces that together span `size`."""
     if pieces == 1:
         return size
     exact = (size + (pieces - 1) * OVERLAP) / pieces
-    return min(size, _up(max(math.ceil(exact), 2 * OVERLAP + 1), multiple))
+    return min(size, introspection.round_up(max(math.ceil(exact), 2 * OVERLAP + 1), multiple))
 
 
 def _bytes_per_pixel(model: Any, channels: int) -> float:
-    """What all layers' results of one pixel of x take: an upper bound of what is held at once."""
-    from tensorflow import keras
-
-    side = MULTIPLES[-1]
-    total = 4.0 * channels
+    """Bytes of all layers' results per pixel of x: an upper bound of what is held at once."""
+    probe = tf.zeros((1, _PROBE_SIDE, _PROBE_SIDE, channels))
     try:
-        results = [layer.output for layer in model.layers]
-        flat = tf.nest.flatten(
-            keras.Model(model.inputs, results)(tf.zeros((1, side, side, channels)))
-        )
-        total += sum(4.0 * math.prod(result.shape) for result in flat) / side**2
+        results = keras.Model(model.inputs, [layer.output for layer in model.layers])(probe)
     # Models without layers of their own, such as those of a SavedModel.
     except (AttributeError, ValueError, TypeError):
-        total += 4096.0
-    return total
+        return 4.0 * channels + _BYTES_PER_PIXEL
+    numbers = sum(math.prod(result.shape) for result in tf.nest.flatten(results))
+    return 4.0 * channels + 4.0 * numbers / _PROBE_SIDE**2
 
 
 def _starts(size: int, tile: int) -> list[int]:
+    """Where tiles that overlap and together span `size` start."""
     if tile >= size:
         return [0]
-    count = (
-        math.ceil((size - OVERLAP) / max(tile - OVERLAP, 1))
-        if tile > OVERLAP
-        else (math.ceil(size / tile))
-    )
+    count = math.ceil(size / tile)
+    if tile > OVERLAP:
+        count = math.ceil((size - OVERLAP) / (tile - OVERLAP))
     return [round(i * (size - tile) / (count - 1)) for i in range(count)]
 
 
-def _padded(x: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
+def _padded(x: np.ndarray, tile: Size) -> np.ndarray:
     rows, columns = tile[0] - x.shape[1], tile[1] - x.shape[2]
     if rows <= 0 and columns <= 0:
         return x
     return np.pad(x, [(0, 0), (0, rows), (0, columns), (0, 0)], mode="symmetric")
 
 
-def _window(
-    top: int, left: int, tile: tuple[int, int], height: int, width: int, scale: int
-) -> np.ndarray:
-    """Weights of a tile: 1 in the middle, falling towards its neighbours only."""
-
-    def ramp(start: int, length: int, size: int) -> np.ndarray:
-        at = np.arange(length * scale, dtype=np.float32) + 0.5
-        weight = np.ones(length * scale, np.float32)
-        reach = min(OVERLAP, length) * scale
-        if start > 0:
-            weight = np.minimum(weight, at / reach)
-        if start + length < size:
-            weight = np.minimum(weight, at[::-1] / reach)
-        return weight
-
-    rows, columns = ramp(top, tile[0], height), ramp(left, tile[1], width)
-    return (rows[:, np.newaxis] * columns)[..., np.newaxis]
+def _ramp(start: int, length: int, size: int, scale: int) -> np.ndarray:
+    """Weights of a tile along one axis."""
+    at = np.arange(length * scale, dtype=np.float32) + 0.5
+    reach = min(OVERLAP, length) * scale
+    weight = np.ones(length * scale, np.float32)
+    if start > 0:
+        weight = np.minimum(weight, at / reach)
+    if start + length < size:
+        weight = np.minimum(weight, at[::-1] / reach)
+    return weight

@@ -83,7 +83,7 @@ def process(
     notes = list(about.notes)
     count, size, run = 0, (0, 0), None
     broken: video.BrokenClip | None = None
-    frames = video.ahead(video.chunks(video.frames(clip), about.height * about.width))
+    frames = video.prefetch(video.chunks(video.frames(clip), about.height * about.width))
     with (
         progress.bars(show_progress) as bar,
         video.writer(output, about.rate, clip if about.has_audio else None) as add,
@@ -91,9 +91,9 @@ def process(
         advance = bar(clip.name, about.frames)
         try:
             for chunk in frames:
-                x = np.stack([task.input(video.as_unit(frame.pixels)) for frame in chunk])
+                x = np.stack([task.input(video.to_float32(frame.pixels)) for frame in chunk])
                 if run is None:
-                    run = inference.runner(network, *x.shape[1:], memory=memory, values=values)
+                    run = inference.runner(network, *x.shape[1:], memory=memory, value_range=values)
                 for frame, picture in zip(chunk, task.decode(x, run(x))):
                     add(picture, frame.time)
                     count += 1

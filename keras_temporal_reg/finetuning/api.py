@@ -30,6 +30,7 @@ from keras_temporal_reg import callbacks
 from keras_temporal_reg.core import validation as checks
 from keras_temporal_reg.data import _augment as data
 from keras_temporal_reg.data import _crops as crops
+from keras_temporal_reg.data import _directory as directory
 from keras_temporal_reg.evaluation import camera
 from keras_temporal_reg.evaluation import clips as materials
 from keras_temporal_reg.finetuning import schedule
@@ -37,7 +38,7 @@ from keras_temporal_reg.finetuning import strength_search as choosing
 from keras_temporal_reg.io import atomic, progress
 from keras_temporal_reg.losses import _regularized as losses
 from keras_temporal_reg.model import RegularizedModel
-from keras_temporal_reg.saved_models import model_files
+from keras_temporal_reg.saved_models import introspection, model_files
 from keras_temporal_reg.tasks import _task as tasks
 from keras_temporal_reg.transforms import RandomAffine
 
@@ -237,9 +238,9 @@ def finetune(
                 "the model must have weights to train. Received: none, or all are frozen"
             )
         _check_can_be_saved(base, output, form)
-        pairs = crops.pairs_in(Path(inputs), None if targets is None else Path(targets))
-        read = crops.cached(lambda pair: crops.sample(pair, task), crops.CACHE_BYTES)
-        usable, skipped = crops.usable_of(pairs, read, shape)
+        pairs = directory.pairs_in(Path(inputs), None if targets is None else Path(targets))
+        read = directory.loader(task)
+        usable, skipped = directory.usable_pairs(pairs, read, shape)
         # Its own order, so that the pictures of one scene do not all go to one side.
         shuffled = [usable[n] for n in np.random.default_rng(seed).permutation(len(usable))]
         held_out = max(1, round(validation * len(usable))) if validation else 0
@@ -248,10 +249,20 @@ def finetune(
 
         # What makes x of y comes after the motion, and so inside of the model too.
         make_input = task.make_input if targets is None else None
-        validated = (
-            crops.centre_crops(tested, read, shape, make_input, batch_size) if tested else None
-        )
-        batches = crops.random_crops(learned, read, shape, make_input, batch_size, seed)
+        validated = None
+        if tested:
+            held = crops.from_loader(tested, read, shape)
+            order = crops.by_epoch(held.count, batch_size, seed, shuffle=False)
+            validated = crops.batches(held, order, center=True, make_input=make_input).cache()
+        source = crops.from_loader(learned, read, shape)
+
+        def batches(start: int, stop: int) -> tf.data.Dataset:
+            order = crops.by_step(source.count, batch_size, seed, start, stop)
+            return crops.batches(source, order, flips=True, make_input=make_input)
+
+        def whence(step: int) -> list[directory.Pair]:
+            return [learned[n] for n in crops.indices_of_step(len(learned), batch_size, seed, step)]
+
         settings = {
             "model": _digest(base.get_weights()),
             "pictures": _digest([str([(p.x.name, p.y and p.y.name) for p in shuffled])]),
@@ -315,7 +326,6 @@ def finetune(
         schedule.compile_for(network, loss(alpha=strength), learning_rate, steps)
         with progress.bars(show_progress) as start:
             advance = start("fine-tuning", steps)
-            whence = functools.partial(crops.pairs_of_step, learned, batch_size, seed)
             state = _train(
                 network,
                 batches,
@@ -408,19 +418,19 @@ def _check_choosing(alpha: float | str, clip: Any, reference: Any, validation: f
         )
 
 
-def _window(shape: crops.Shape) -> crops.Shape:
+def _window(shape: crops.CropShape) -> crops.CropShape:
     """How much of a picture alpha is chosen on, where crops have this shape."""
     least = SIDE // shape.scale
     # A camera's frames are smaller than the picture, and are to be no smaller than the crops.
     height, width = (max(least, 3 * side // 2) for side in (shape.height, shape.width))
-    return crops.Shape(height, width, shape.scale)
+    return crops.CropShape(height, width, shape.scale)
 
 
 def _stills(
-    tested: Sequence[crops.Pair],
-    read: Callable[[crops.Pair], crops.Sample],
-    shape: crops.Shape,
-    window: crops.Shape,
+    tested: Sequence[directory.Pair],
+    read: Callable[[directory.Pair], crops.Sample],
+    shape: crops.CropShape,
+    window: crops.CropShape,
 ) -> tuple[list[choosing.Pictures], list[str]]:
     """The middles of some pictures for a camera to move over; ``name: reason`` of those unfit."""
     stills: list[choosing.Pictures] = []
@@ -428,7 +438,7 @@ def _stills(
     for pair in tested:
         if len(stills) == STILLS:
             break
-        cut = crops.centre(read(pair), window)
+        cut = crops.center_crop(read(pair), window)
         height, width = (side // shape.scale for side in cut[-1].shape[:2])
         frame = camera.frame_size(height, width)
         if frame[0] < shape.height or frame[1] < shape.width:
@@ -451,7 +461,7 @@ def _clip(
     clip: Path,
     reference: str | Path | None,
     task: tasks.Task,
-    window: crops.Shape,
+    window: crops.CropShape,
     values: tuple[float, float],
 ) -> dict[str, np.ndarray]:
     """x and y of a clip, of its first frames the middles, as `choosing.choose_alpha` takes them."""
@@ -463,7 +473,7 @@ def _clip(
             "not make x of it: --reference CLIP (reference). Received: none"
         )
     first = itertools.islice(material.frames(), CLIP_FRAMES)
-    cuts = [crops.centre((x, y), window) for x, y in first if y is not None]
+    cuts = [crops.center_crop((x, y), window) for x, y in first if y is not None]
     low, high = values
     x, y = (np.stack(part) * np.float32(high - low) + np.float32(low) for part in zip(*cuts))
     return {"clip": x, "reference": y}
@@ -487,7 +497,7 @@ def _chosen(
         )
     if kept is None:
         folder.mkdir(exist_ok=True)
-        with atomic.replacing(folder / "choice.json") as temporary:
+        with atomic.atomic_write(folder / "choice.json") as temporary:
             parts = {"settings": settings, "seconds": seconds, "choice": dataclasses.asdict(choice)}
             temporary.write_text(json.dumps(parts))
     return choice, seconds
@@ -502,7 +512,7 @@ def _train(
     folder: Path,
     advance: Callable[..., None],
     logs: Any,
-    whence: Callable[[int], list[crops.Pair]] | None,
+    whence: Callable[[int], list[directory.Pair]] | None,
 ) -> dict[str, Any]:
     """Train part by part, from the last checkpoint on; returns how it went.
 
@@ -578,7 +588,7 @@ def _train(
     return state
 
 
-def _not_finite(error: str, first: int, whence: Callable[[int], list[crops.Pair]]) -> str | None:
+def _not_finite(error: str, first: int, whence: Callable[[int], list[directory.Pair]]) -> str | None:
     """What was not finite and where, by an error of the checks; None where it is another error.
 
     Args:
@@ -611,7 +621,7 @@ def _keep(folder: Path, state: dict[str, Any], variables: Sequence[Any], best: l
     folder.mkdir(exist_ok=True)
     arrays: dict[str, Any] = {f"now{n}": _plain(v) for n, v in enumerate(variables)}
     arrays.update({f"best{n}": value for n, value in enumerate(best)})
-    with atomic.replacing(folder / "state.npz") as temporary:
+    with atomic.atomic_write(folder / "state.npz") as temporary:
         np.savez(temporary, state=np.array(json.dumps(state)), **arrays)
 
 
@@ -682,23 +692,18 @@ def _check_apart(model: Path, output: Path) -> None:
         raise ValueError(f"output must be another file than model, {model}. Received: {output}")
 
 
-def _crop_of(base: Any, task: tasks.Task, crop: int | None, paired: bool) -> crops.Shape:
-    fixed = model_files.fixed_size(base)
+def _crop_of(base: Any, task: tasks.Task, crop: int | None, paired: bool) -> crops.CropShape:
+    fixed = introspection.fixed_size(base)
     if crop is not None and any(size not in (None, crop) for size in fixed):
         raise ValueError(
             f"crop must be the size that the model is made for, {fixed[0]} x {fixed[1]}, or None. "
             f"Received: {crop}"
         )
     height, width = (size or crop or DEFAULT_CROP for size in fixed)
-    tensors = tf.nest.flatten(getattr(base, "inputs", None) or [])
-    if tensors and tensors[0].shape[0] is not None:
-        raise ValueError(
-            "the model must take batches of any size, since training pairs them. "
-            f"Received: input shape {tuple(tensors[0].shape)}"
-        )
-    scale = model_files.check_fits(base, task, (height, width))
+    introspection.check_any_batch_size(base)
+    scale = introspection.check_fits(base, task, (height, width))
     if paired:
-        return crops.Shape(height, width, scale)
+        return crops.CropShape(height, width, scale)
     x, y = task.encode(np.random.default_rng(0).random((64, 64, 3)).astype(np.float32))
     if task.make_input is None and x.shape == y.shape and np.array_equal(x, y):
         raise ValueError(
@@ -710,7 +715,7 @@ def _crop_of(base: Any, task: tasks.Task, crop: int | None, paired: bool) -> cro
             f"the model gives {scale} times the size of its input, "
             f"the task {task.name} wants {y.shape[0] / x.shape[0]:g} times"
         )
-    return crops.Shape(height, width, scale)
+    return crops.CropShape(height, width, scale)
 
 
 def _check_can_be_saved(base: Any, output: Path, form: str) -> None:

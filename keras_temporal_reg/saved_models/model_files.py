@@ -20,14 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import __version__
 from keras_temporal_reg.io import atomic
 from keras_temporal_reg.model import RegularizedModel
-from keras_temporal_reg.tasks import Task
 
 KERAS_3 = hasattr(keras, "ops")
 FORMS = ("keras", "h5", "savedmodel")
@@ -169,7 +167,7 @@ def save(model: keras.Model, path: Any, form: str) -> None:
     """
     path = Path(path)
     check_target(path, form)
-    with atomic.replacing(path) as temporary:
+    with atomic.atomic_write(path) as temporary:
         whole = temporary.with_name(_NAMES[form])
         options: dict[str, Any] = {} if KERAS_3 or form == "keras" else {"include_optimizer": False}
         if form == "savedmodel":
@@ -234,80 +232,6 @@ def form_of(path: Any) -> str:
 def form_for(path: Any, default: str) -> str:
     """The form that the suffix of an output asks for; `default` where it says nothing."""
     return _SUFFIXES.get(Path(path).suffix.lower(), default)
-
-
-def fixed_size(model: Any) -> tuple[int | None, int | None]:
-    """Height and width of the pictures that a model takes; None where it takes any."""
-    shapes = _shapes(model, "inputs")
-    if len(shapes) != 1 or len(shapes[0]) != 4:
-        return None, None
-    return shapes[0][1], shapes[0][2]
-
-
-def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
-    """Check that a model takes and makes what a task gives, by running it once.
-
-    Args:
-        model: a Keras model.
-        task: what it is to do.
-        size: height and width of x, in pixels.
-
-    Returns:
-        Pixels of the model's output for each of its input, along an axis.
-
-    Raises:
-        ModelError: if it has several inputs or outputs, other channels than the task, an output
-            that is no image or of another aspect, or cannot take pictures of that size.
-    """
-    inputs, outputs = _shapes(model, "inputs"), _shapes(model, "outputs")
-    for name, shapes in (("input", inputs), ("output", outputs)):
-        if len(shapes) > 1:
-            raise ModelError(f"the model must have one {name}. Received: {len(shapes)} {name}s")
-        if shapes and len(shapes[0]) != 4:
-            raise ModelError(
-                f"the model must have images (batch, height, width, channels) as {name}. "
-                f"Received: {name} shape {shapes[0]}"
-            )
-    # Random, since a task may sort or scale by what it sees.
-    probe = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
-    x, y = task.encode(probe)
-    _check_channels("takes", inputs, x.shape[-1], task, "gives it")
-    _check_channels("gives", outputs, y.shape[-1], task, "wants")
-    height, width = size
-    try:
-        made = model(tf.zeros((1, height, width, x.shape[-1])), training=False)
-    except Exception as error:
-        raise ModelError(
-            f"the model cannot take pictures of {height} x {width} pixels ({_reason(error)})"
-        ) from error
-    made = tf.nest.flatten(made)
-    if len(made) > 1:
-        raise ModelError(f"the model must have one output. Received: {len(made)} outputs")
-    shape = tuple(made[0].shape)
-    if len(shape) != 4:
-        raise ModelError(f"the model must give images. Received: output shape {shape}")
-    _check_channels("gives", [shape], y.shape[-1], task, "wants")
-    scale = max(shape[1] // height, 1)
-    if shape[1:3] != (scale * height, scale * width):
-        raise ModelError(
-            "the model must give images of the size of its input or a whole multiple of it. "
-            f"Received: {shape[1]} x {shape[2]} for {height} x {width}"
-        )
-    return scale
-
-
-def _check_channels(verb: str, shapes: list[Any], wanted: int, task: Task, does: str) -> None:
-    if shapes and shapes[0][-1] not in (None, wanted):
-        channels = shapes[0][-1]
-        raise ModelError(
-            f"the model {verb} {channels} channel{'s' * (channels != 1)}, "
-            f"the task {task.name} {does} {wanted}"
-        )
-
-
-def _shapes(model: Any, name: str) -> list[Any]:
-    tensors = getattr(model, name, None)
-    return [] if tensors is None else [tuple(t.shape) for t in tf.nest.flatten(tensors)]
 
 
 def _load_file(path: Path, form: str, allow_code: bool) -> Any:

@@ -84,10 +84,10 @@ def test_layers_that_need_known_sizes_run_on_odd_ones():
     assert run(frames(33, 47, count=9)).shape == (9, 66, 94, 3)
 
 
-def test_values_are_carried_over():
+def test_values_are_scaled_to_the_range_of_the_model():
     x = frames(16, 16)
     doubled = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1.0, 51.0)])
-    run = inference.runner(doubled, 16, 16, 3, values=(0.0, 255.0))
+    run = inference.runner(doubled, 16, 16, 3, value_range=(0.0, 255.0))
     np.testing.assert_allclose(run(x), x + 0.2, atol=1e-5)
 
 

@@ -25,7 +25,7 @@ from keras_temporal_reg.finetuning import strength_search as choosing
 from keras_temporal_reg.finetuning.api import finetune
 from keras_temporal_reg.io import atomic, image_files
 from keras_temporal_reg.losses import _regularized as losses
-from keras_temporal_reg.saved_models import model_files
+from keras_temporal_reg.saved_models import introspection, model_files
 from keras_temporal_reg.tasks import _task as tasks
 
 KERAS_2 = ROOT / ".venv-addons/bin/python"
@@ -209,14 +209,18 @@ def test_with_alpha_0_it_is_training_by_keras_alone(photos, tmp_path):
     )
 
     base = model_files.load(tmp_path / "network.keras").model
-    task, shape = tasks.super_resolution, crops.Shape(16, 16, 2)
-    paths = image_files.listed(photos)
-    pairs = [crops.Pair(paths[n], None) for n in np.random.default_rng(0).permutation(6)]
-    batches = crops.random_crops(
-        pairs[1:], lambda pair: crops.sample(pair, task), shape, task.make_input, 2, 0
+    task, shape = tasks.super_resolution, crops.CropShape(16, 16, 2)
+    paths = image_files.list_images(photos)
+    learned = [(None, image_files.read(paths[n])) for n in np.random.default_rng(0).permutation(6)]
+    samples = crops.from_arrays(learned[1:], shape)
+    batches = crops.batches(
+        samples,
+        crops.by_step(5, 2, seed=0, start=0, stop=4),
+        flips=True,
+        make_input=task.make_input,
     )
     schedule.compile_for(base, "mse", 1e-2, 4)
-    base.fit(batches(0, 4), shuffle=False, verbose=0)
+    base.fit(batches, shuffle=False, verbose=0)
     assert same(base.get_weights(), weights(tmp_path / "t.keras"), atol=1e-5)
     assert not same(base.get_weights(), weights(tmp_path / "network.keras"), atol=1e-3)
 
@@ -243,7 +247,7 @@ def test_pairs_may_differ_by_the_scale_of_the_model(models, tmp_path):
     )
     assert result.pictures == 2
     with pytest.raises(
-        image_files.PictureError, match=r"2 times .* 64 x 64 .* 32 x 32, from .*0\.png"
+        image_files.ImageError, match=r"2 times .* 64 x 64 .* 32 x 32, from .*0\.png"
     ):
         finetune(
             models / "network.keras", tmp_path / "u.keras", tmp_path / "y", tmp_path / "x", **QUICK
@@ -292,7 +296,7 @@ def test_a_model_of_a_fixed_size_is_given_that(photos, tmp_path):
     with pytest.raises(ValueError, match=r"crop must be the size .* 24 x 32"):
         finetune(path, tmp_path / "t.keras", photos, **options)
     finetune(path, tmp_path / "t.keras", photos, **{**options, "crop": None})
-    assert model_files.fixed_size(model_files.load(tmp_path / "t.keras").model) == (24, 32)
+    assert introspection.fixed_size(model_files.load(tmp_path / "t.keras").model) == (24, 32)
 
 
 # Pictures.
@@ -322,7 +326,7 @@ def test_what_cannot_be_used_is_skipped_and_listed(plain, tmp_path):
 def test_too_few_pictures_say_why(plain, tmp_path):
     picture(tmp_path / "one.png", 32, 32)
     picture(tmp_path / "small.png", 8, 8)
-    with pytest.raises(image_files.PictureError, match=r"(?s)Received: 1 of 2.*small\.png: 8 x 8"):
+    with pytest.raises(image_files.ImageError, match=r"(?s)Received: 1 of 2.*small\.png: 8 x 8"):
         finetune(plain, tmp_path / "t.keras", tmp_path, task="denoising", **QUICK)
     assert sorted(os.listdir(tmp_path)) == ["one.png", "small.png"]
 
@@ -334,7 +338,7 @@ def test_names_that_do_not_match_are_listed(plain, tmp_path):
         picture(tmp_path / "x" / f"{number}.png", 32, 32)
     picture(tmp_path / "y" / "0.png", 32, 32)
     message = r"y lacks 7: 1, 2, 3, 4, 5, \.\.\."
-    with pytest.raises(image_files.PictureError, match=message):
+    with pytest.raises(image_files.ImageError, match=message):
         finetune(plain, tmp_path / "t.keras", tmp_path / "x", tmp_path / "y", **QUICK)
 
 
@@ -344,7 +348,7 @@ def test_restoration_needs_targets(plain, photos, tmp_path):
 
 
 def test_a_missing_folder_is_named(plain, tmp_path):
-    with pytest.raises(image_files.PictureError, match="none does not exist"):
+    with pytest.raises(image_files.ImageError, match="none does not exist"):
         finetune(plain, tmp_path / "t.keras", tmp_path / "none", task="denoising", **QUICK)
 
 
@@ -600,12 +604,11 @@ def test_auto_is_choose_alpha_and_then_fine_tuning_with_what_it_chose(colorizer,
 
     order = np.random.default_rng(0).permutation(8)
     samples = [tasks.colorization.encode(image_files.read(tinted / f"{n}.png")) for n in order]
-    batches = crops.random_crops(
-        range(2, 8), lambda n: samples[n], crops.Shape(16, 16, 1), None, 2, 0
-    )
+    source = crops.from_arrays(samples[2:], crops.CropShape(16, 16))
+    batches = crops.batches(source, crops.by_step(6, 2, 0, 0, ENOUGH), flips=True)
     alone = ktr.choose_alpha(
         model_files.load(colorizer).model,
-        batches(0, ENOUGH),
+        batches,
         stills=samples[:2],
         steps=ENOUGH,
         learning_rate=3e-2,

@@ -15,7 +15,7 @@ from helpers.models import KERAS_3, NAMES, OWN_FORMS, ROOT, config_file, network
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg.saved_models import model_files
+from keras_temporal_reg.saved_models import introspection, model_files
 from keras_temporal_reg.tasks import _task as tasks
 
 STACK = "keras 3" if KERAS_3 else "keras 2" if tf.__version__ < "2.16" else "tf_keras"
@@ -167,7 +167,7 @@ def test_a_savedmodel_of_keras_2_loads_or_runs(foreign):
     folder = foreign("keras 2")
     loaded = model_files.load(folder / "network", for_training=not KERAS_3).model
     check_example(loaded, folder)
-    assert model_files.check_fits(loaded, tasks.super_resolution, (16, 16)) == 2
+    assert introspection.check_fits(loaded, tasks.super_resolution, (16, 16)) == 2
     if KERAS_3:
         assert loaded.input_shape == (None, None, None, 3)
         with pytest.raises(
@@ -486,58 +486,3 @@ def test_wrong_targets_of_saving(model, tmp_path):
         model_files.save(model, tmp_path / "network", "onnx")
     with pytest.raises(model_files.ModelError, match="is a folder"):
         model_files.save(model, tmp_path, "keras")
-
-
-# Does it fit.
-
-
-def one(x_channels=3, y_channels=3, **options):
-    x = keras.Input((None, None, x_channels))
-    return keras.Model(x, keras.layers.Conv2D(y_channels, 3, padding="same", **options)(x))
-
-
-def test_fitting_models_give_their_scale(model):
-    assert model_files.check_fits(model, tasks.super_resolution, (16, 24)) == 2
-    assert model_files.check_fits(one(1, 2), tasks.colorization, (16, 24)) == 1
-
-
-@pytest.mark.parametrize(
-    ("make", "task", "message"),
-    [
-        (lambda: one(1, 3), tasks.restoration, "takes 1 channel, the task restoration gives it 3"),
-        (lambda: one(3, 2), tasks.colorization, "takes 3 channels, the task colorization gives"),
-        (lambda: one(3, 1), tasks.restoration, "gives 1 channel, the task restoration wants 3"),
-        (lambda: one(strides=2), tasks.restoration, "8 x 8 for 16 x 16"),
-    ],
-)
-def test_misfits_are_named(make, task, message):
-    with pytest.raises(model_files.ModelError, match=message):
-        model_files.check_fits(make(), task, (16, 16))
-
-
-def test_several_outputs_are_refused():
-    x = keras.Input((None, None, 3))
-    h = keras.layers.ReLU()(x)
-    with pytest.raises(model_files.ModelError, match=r"must have one output\. Received: 2 outputs"):
-        model_files.check_fits(keras.Model(x, [h, h + x]), tasks.restoration, (16, 16))
-    with pytest.raises(model_files.ModelError, match=r"must have one input\. Received: 2 inputs"):
-        z = keras.Input((None, None, 3))
-        model_files.check_fits(keras.Model([x, z], x + z), tasks.restoration, (16, 16))
-
-
-def test_what_makes_no_images_is_refused():
-    x = keras.Input((16, 16, 3))
-    classifier = keras.Model(x, keras.layers.GlobalAveragePooling2D()(x))
-    with pytest.raises(model_files.ModelError, match=r"images .* as output"):
-        model_files.check_fits(classifier, tasks.restoration, (16, 16))
-
-
-def test_a_size_that_does_not_divide_is_named(model):
-    with pytest.raises(model_files.ModelError, match="cannot take pictures of 17 x 17 pixels"):
-        model_files.check_fits(model, tasks.super_resolution, (17, 17))
-
-
-def test_a_model_of_a_fixed_size_says_so(model):
-    assert model_files.fixed_size(model) == (None, None)
-    x = keras.Input((32, 48, 3))
-    assert model_files.fixed_size(keras.Model(x, keras.layers.ReLU()(x))) == (32, 48)
