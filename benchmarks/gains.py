@@ -36,7 +36,7 @@ def main() -> None:
     results = {"fraction": options.fraction, "steps": options.steps, "seeds": rows}
     results["gains"] = gains(rows)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    with atomic.replacing(options.output) as temporary:
+    with atomic.atomic_write(options.output) as temporary:
         temporary.write_text(json.dumps(results, indent=2) + "\n")
     show(results)
 

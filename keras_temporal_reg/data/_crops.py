@@ -38,10 +38,10 @@ def pairs_in(inputs: Path, targets: Path | None) -> list[Pair]:
     """The pictures of a folder, each with that of the same name in `targets` if there is one.
 
     Raises:
-        PictureError: if there is no such folder, or a picture lacks its counterpart.
+        ImageError: if there is no such folder, or a picture lacks its counterpart.
     """
     if targets is None:
-        return [Pair(path, None) for path in image_files.listed(inputs)]
+        return [Pair(path, None) for path in image_files.list_images(inputs)]
     found, wanted = _by_stem(inputs), _by_stem(targets)
     for folder, missing in (
         (targets, [name for name in found if name not in wanted]),
@@ -49,7 +49,7 @@ def pairs_in(inputs: Path, targets: Path | None) -> list[Pair]:
     ):
         if missing:
             names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            raise image_files.PictureError(
+            raise image_files.ImageError(
                 "inputs and targets must hold pictures of the same names but for the suffix. "
                 f"{folder} lacks {len(missing)}: {names}"
             )
@@ -58,9 +58,9 @@ def pairs_in(inputs: Path, targets: Path | None) -> list[Pair]:
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in image_files.listed(folder):
+    for path in image_files.list_images(folder):
         if path.stem in found:
-            raise image_files.PictureError(
+            raise image_files.ImageError(
                 f"folder {folder} must have one picture of each name. "
                 f"Received: {found[path.stem].name} and {path.name}"
             )
@@ -113,12 +113,12 @@ def usable_of(
     for pair in pairs:
         try:
             x, y = read(pair)
-        except image_files.PictureError as error:
+        except image_files.ImageError as error:
             skipped.append(f"{pair.x.name}: {error}")
             continue
         if x is not None and y.shape[:2] != (scale * x.shape[0], scale * x.shape[1]):
             names = pair.x.name if pair.y is None else f"{pair.x} and {pair.y}"
-            raise image_files.PictureError(
+            raise image_files.ImageError(
                 f"y must have {scale} times the height and width of x, as the model makes it. "
                 f"Received: x of {x.shape[0]} x {x.shape[1]} pixels and y of {y.shape[0]} x "
                 f"{y.shape[1]}, from {names}"
@@ -135,7 +135,7 @@ def usable_of(
             usable.append(pair)
     if len(usable) < 2:
         reasons = "".join(f"\n  {reason}" for reason in skipped[:5])
-        raise image_files.PictureError(
+        raise image_files.ImageError(
             "inputs must have at least 2 pictures that can be used. "
             f"Received: {len(usable)} of {len(pairs)}{reasons}"
         )

@@ -104,7 +104,7 @@ def from_directory(
         )
     pairs = crops.pairs_in(Path(inputs), None if targets is None else Path(targets))
     if not pairs:
-        raise image_files.PictureError(
+        raise image_files.ImageError(
             f"inputs must hold pictures ({', '.join(image_files.SUFFIXES)}). Received: {inputs}"
         )
     make_input = task.make_input if targets is None else None
@@ -392,7 +392,7 @@ def _refuse(wrong: list[crops.Pair], what: str, sizes: dict[Path, tuple[int, int
         for pair in wrong[:5]
     ]
     more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-    raise image_files.PictureError(f"{what}. Received: {'; '.join(listed)}{more}")
+    raise image_files.ImageError(f"{what}. Received: {'; '.join(listed)}{more}")
 
 
 def _check_sample(pair: crops.Pair, sample: crops.Sample, shape: crops.Shape) -> None:
@@ -402,7 +402,7 @@ def _check_sample(pair: crops.Pair, sample: crops.Sample, shape: crops.Shape) ->
     fits = x is None or y.shape[:2] == (shape.scale * x.shape[0], shape.scale * x.shape[1])
     if not fits or height < shape.height or width < shape.width:
         sizes = " and y of ".join(f"{p.shape[0]} x {p.shape[1]}" for p in sample if p is not None)
-        raise image_files.PictureError(
+        raise image_files.ImageError(
             f"samples must have y of {shape.scale} times the height and width of x, and hold a "
             f"crop of {shape.height} x {shape.width}. Received: x of {sizes}, from {pair.x}"
         )

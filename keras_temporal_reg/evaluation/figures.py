@@ -91,7 +91,7 @@ def player(clips: Mapping[str, np.ndarray], rate: int = 12, scale: int = 2) -> s
         with video.writer(path, Fraction(rate), crf=_PLAYER_CRF) as add:
             for frames in zip(*clips.values()):
                 cells = [
-                    _labelled(image_files.to_bytes(f), name, height, f.shape[1] * scale, scale)
+                    _labelled(image_files.to_uint8(f), name, height, f.shape[1] * scale, scale)
                     for name, f in zip(clips, frames)
                 ]
                 add(np.concatenate(cells, axis=1))
@@ -138,7 +138,7 @@ def slices(path: Path, rows: Sequence[Row]) -> None:
                 axis.set_yticks([])
             top.set_title(f"{row.name}, column {column}: {label}", fontsize=10)
             bottom.set_xlabel(f"flicker x {GAIN:g}: {label}", fontsize=9)
-    with atomic.replacing(path) as temporary:
+    with atomic.atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
 

@@ -178,7 +178,7 @@ def run(
         command=command,
     )
     summary["seconds"] = round(time.time() - started, 1)
-    with atomic.replacing(output / "summary.json") as temporary:
+    with atomic.atomic_write(output / "summary.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
     _show(console, summary, task, output)
     return summary
@@ -256,7 +256,7 @@ def divide(path: Path) -> Footage:
     chosen = np.linspace(0, half - 2, min(STILLS, half // 2)).astype(int)
     # The shot that the stills show: across a cut the picture changes at once, which is no
     # flicker, and nobody can know the colours of the next shot.
-    last = min([t for t in video.cuts(frames) if t > half] + [half + TEST_FRAMES, len(frames)])
+    last = min([t for t in video.find_cuts(frames) if t > half] + [half + TEST_FRAMES, len(frames)])
     if last - half < 2:
         raise video.ClipError(f"clip {path} is cut at its middle: no 2 frames of one shot there")
     return Footage(Path(path).stem, frames[chosen], frames[half:last], half, rate)
@@ -286,7 +286,7 @@ def predict(network: keras.Model, x: np.ndarray) -> np.ndarray:
 
 
 def _save(network: keras.Model, path: Path) -> None:
-    with atomic.replacing(path) as temporary:
+    with atomic.atomic_write(path) as temporary:
         network.save(temporary)
 
 

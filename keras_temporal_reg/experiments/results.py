@@ -94,7 +94,7 @@ def write(result: Reproduction, plan: Plan, versions: Mapping[str, str] | None =
         "versions": model_files.versions() if versions is None else versions,
     }
     jsonable.write(result.output / "summary.json", summary)
-    with atomic.replacing(result.output / "results.md") as temporary:
+    with atomic.atomic_write(result.output / "results.md") as temporary:
         temporary.write_text(_page(result, summary, plots))
 
 
@@ -226,5 +226,5 @@ def _plot_sizes(path: Path, groups: Groups) -> None:
 
 
 def _save(figure: Any, path: Path) -> None:
-    with atomic.replacing(path) as temporary:
+    with atomic.atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110)

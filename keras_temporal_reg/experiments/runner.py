@@ -289,9 +289,9 @@ def _of_clips(
 
 
 def _photograph(path: Path) -> np.ndarray:
-    picture = image_files.to_bytes(image_files.read(path))
+    picture = image_files.to_uint8(image_files.read(path))
     width = round(picture.shape[1] * demo.PHOTO_HEIGHT / picture.shape[0])
-    return video.resized(picture, max(width, demo.CROP), demo.PHOTO_HEIGHT)
+    return video.resize(picture, max(width, demo.CROP), demo.PHOTO_HEIGHT)
 
 
 def _hdr(plan: Plan, folder: Path | None) -> Problem:
@@ -345,7 +345,7 @@ def _real_scene(path: Path) -> np.ndarray:
     """A picture of linear light, 192 pixels high, of which 10 % clip."""
     light = image_files.read(path)
     width = max(round(light.shape[1] * demo.PHOTO_HEIGHT / light.shape[0]), 2 * demo.CROP)
-    light = np.maximum(video.resized(light, width, demo.PHOTO_HEIGHT), 0.0)
+    light = np.maximum(video.resize(light, width, demo.PHOTO_HEIGHT), 0.0)
     white = np.quantile(light.max(axis=-1), 0.9)
     if not white > 0:
         raise ValueError(f"data must hold pictures with light. Received: {path}, mostly black")
@@ -424,7 +424,7 @@ def _base(
         converged = _converge(problem, plan, network, learned, seed, progress)
     atomic.writable_folder(path.parent)
     base = Base(network.get_weights(), converged)
-    with atomic.replacing(path) as temporary:
+    with atomic.atomic_write(path) as temporary:
         np.savez(temporary, *base.weights, converged=np.array(json.dumps(converged)))
     return base
 

@@ -100,7 +100,7 @@ class Choice:
         axis.set_title("green: counts as stabilised; red: does not; black: not regularized")
         axis.margins(0.15)
         path = Path(path)
-        with atomic.replacing(path) as temporary:
+        with atomic.atomic_write(path) as temporary:
             figure.savefig(temporary, dpi=110)
 
 

@@ -1,1 +1,1 @@
-"""Read and write files: images, clips, Keras models, JSON; whole or not at all."""
+"""Read and write files: images, clips and JSON, atomically; progress bars."""

@@ -1,35 +1,34 @@
-"""Write files so that nothing half-written is ever left under a final name."""
+"""Write files atomically, and keep two runs from writing the same output."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_held: set[Path] = set()
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, of the same suffix, renamed to it when all went well.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that replaces `path` when the block ends without an error.
 
-    A process that is killed leaves a folder ``.writing-...``, which nothing reads again.
+    The temporary path is on the same file system and has the same suffix. A process that is killed
+    in the block leaves a folder ``.writing-...`` beside `path`, which can be deleted.
 
     Raises:
-        OSError: if there is no room for it.
+        OSError: if the disk is full; the message names `path`.
     """
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         try:
             yield temporary
         except Exception as error:
-            # HDF5 and TensorFlow have errors of their own, and the number in their words at best.
-            for number in _NO_ROOM:
+            # HDF5 and TensorFlow raise their own errors, with the system's message at best.
+            for number in _NO_SPACE:
                 if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
                     raise OSError(f"{path} cannot be written: {os.strerror(number)}") from error
             raise
@@ -37,10 +36,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def writable_folder(path: Path) -> Path:
-    """Make the folder `path` if need be.
+    """Create the folder `path` where it does not exist, and return it.
 
     Raises:
-        OSError: if it cannot be made or written to.
+        OSError: if it cannot be created or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -53,56 +52,31 @@ def writable_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Hold ``.OUTPUT.lock``, a folder with the number of this process, within a block.
+    """Hold a lock on `output` within the block; the system releases that of a killed process.
 
     Raises:
-        OSError: if another process that still runs holds it.
+        FileExistsError: if another run holds it.
+        ImportError: if filelock, of the extra ``video``, is missing.
     """
-    lock = output.parent.resolve() / f".{output.name}.lock"
-    for _ in range(2):
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=lock.parent) as folder:
-            own = Path(folder) / "lock"
-            own.mkdir()
-            (own / "pid").write_text(str(os.getpid()))
-            try:
-                # No folder is renamed onto another with something in it: the first one wins.
-                os.rename(own, lock)
-                break
-            except OSError:
-                if not lock.exists():
-                    raise
-        holder = _holder(lock)
-        if holder is not None:
-            raise FileExistsError(
-                f"another run, process {holder}, is writing {output}. If there is none, delete "
-                f"the folder {lock}"
-            )
-        shutil.rmtree(lock, ignore_errors=True)
-    else:
-        raise FileExistsError(f"another run is writing {output}")
-    _held.add(lock)
+    try:
+        import filelock
+    except ImportError as error:
+        raise ImportError(
+            "locks on outputs need filelock: pip install keras-temporal-reg[video]"
+        ) from error
+    path = output.parent.resolve() / f".{output.name}.write-lock"
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise FileExistsError(
+            f"another run is writing {output}: wait until it ends, or choose another output"
+        ) from error
     try:
         yield
     finally:
-        _held.discard(lock)
-        shutil.rmtree(lock, ignore_errors=True)
-
-
-def _holder(lock: Path) -> int | None:
-    """The process that holds a lock; None where it died."""
-    try:
-        number = int((lock / "pid").read_text())
-    except (OSError, ValueError):
-        return None
-    if number == os.getpid():
-        # In a container an earlier process often had the number of this one.
-        return number if lock in _held else None
-    if os.name == "nt":
-        return number  # there, asking a process would end it
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return number
+        # Before the release, so that no other run locks a file that is then deleted. Windows
+        # cannot delete an open file; filelock does it there.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        lock.release()

@@ -1,4 +1,4 @@
-"""Results as JSON."""
+"""Write results as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_temporal_reg.io import atomic
 
 
 def as_json(result: Any) -> Any:
-    """A result as JSON has it: NaN and infinity are null."""
+    """Convert a result to what JSON can hold; NaN and infinity become null."""
     if dataclasses.is_dataclass(result) and not isinstance(result, type):
         return {f.name: as_json(getattr(result, f.name)) for f in dataclasses.fields(result)}
     if isinstance(result, Mapping):
@@ -26,7 +26,7 @@ def as_json(result: Any) -> Any:
 
 
 def write(path: Path, value: Any) -> None:
-    """Write a result as JSON; the file appears when it is complete."""
-    with atomic.replacing(path) as temporary, temporary.open("w") as file:
-        json.dump(as_json(value), file, indent=1)  # as one text it would be many times as large
+    """Write a result as JSON, atomically."""
+    with atomic.atomic_write(path) as temporary, temporary.open("w") as file:
+        json.dump(as_json(value), file, indent=1)  # json.dumps would hold the whole text in memory
         file.write("\n")

@@ -1,27 +1,40 @@
-"""Progress bars on the terminal. Needs the extra ``video`` (rich) to show any."""
+"""Progress bars on standard error. They need the extra ``video`` (rich)."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+Advance = Callable[..., None]
 
 
 @contextlib.contextmanager
-def bars(shown: bool = True) -> Iterator[Any]:
-    """Start bars within a block: ``start(label, total)`` returns ``advance(count, note)``.
+def bars(
+    shown: bool = True, time_left: bool = True
+) -> Iterator[Callable[[str, float | None], Advance]]:
+    """Show progress bars within the block.
 
     Args:
-        shown: False for bars that show nothing.
+        shown: False for no output.
+        time_left: whether to show the time that is left, estimated from the speed so far.
+
+    Yields:
+        ``start(label, total)``, which adds a bar and returns ``advance(count=1, note=None,
+        label=None)``: it moves the bar by `count` and, where they are given, replaces the note
+        behind the bar and its label. `total` is None where it is unknown.
+
+    Raises:
+        ImportError: if rich is missing.
 
     Example:
         >>> from keras_temporal_reg.io import progress
         >>> with progress.bars(shown=False) as start:
         ...     advance = start("frames", 10)
-        ...     advance(1)
+        ...     advance(2, note="scene 1")
     """
     if not shown:
-        yield lambda label, total=None: lambda count=1, note="": None
+        yield lambda label, total=None: lambda count=1, note=None, label=None: None
         return
     try:
         from rich import console, markup, progress
@@ -32,13 +45,22 @@ def bars(shown: bool = True) -> Iterator[Any]:
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[note]}"),
-        progress.TimeRemainingColumn(),
-        # What a command prints may go into a pipe; the bars do not.
+        *([progress.TimeRemainingColumn()] if time_left else []),
+        # Standard output can be a pipe that takes a command's results.
         console=console.Console(stderr=True),
-    ) as bar:
+    ) as shown_bars:
 
-        def start(label: str, total: int | None = None) -> Any:
-            number = bar.add_task(markup.escape(label), total=total, note="")
-            return lambda count=1, note="": bar.update(number, advance=count, note=note)
+        def start(label: str, total: float | None = None) -> Advance:
+            task = shown_bars.add_task(markup.escape(label), total=total, note="")
+
+            def advance(
+                count: float = 1, note: str | None = None, label: str | None = None
+            ) -> None:
+                changes: dict[str, Any] = {} if note is None else {"note": note}
+                if label is not None:
+                    changes["description"] = markup.escape(label)
+                shown_bars.update(task, advance=count, **changes)
+
+            return advance
 
         yield start

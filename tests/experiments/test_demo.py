@@ -44,7 +44,7 @@ def test_stills_and_test_frames_come_from_two_halves_and_are_no_neighbours(monke
     numbers = np.zeros((80, 64, 64, 3), np.uint8) + np.arange(80, dtype=np.uint8).reshape(
         -1, 1, 1, 1
     )
-    monkeypatch.setattr(video, "read", lambda *a, **k: video.Clip(numbers, Fraction(25)))
+    monkeypatch.setattr(video, "read", lambda *a, **k: video.DecodedClip(numbers, Fraction(25)))
     footage = demo.divide("clip.mp4")
     seen = sorted(int(s[0, 0, 0]) for s in footage.stills)
     assert len(seen) == demo.STILLS
@@ -56,7 +56,7 @@ def test_stills_and_test_frames_come_from_two_halves_and_are_no_neighbours(monke
 def test_test_frames_end_at_a_cut(monkeypatch):
     frames = np.zeros((40, 64, 64, 3), np.uint8)
     frames[30:] = 200
-    monkeypatch.setattr(video, "read", lambda *a, **k: video.Clip(frames, Fraction(25)))
+    monkeypatch.setattr(video, "read", lambda *a, **k: video.DecodedClip(frames, Fraction(25)))
     assert len(demo.divide("clip.mp4").test) == 10
 
 

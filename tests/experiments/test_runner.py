@@ -175,7 +175,7 @@ def test_other_settings_are_other_runs(tmp_path, trained, small):
 def _clip_file(folder):
     picture = np.clip(scenes.scene(1, 96, 112), 0.0, 1.0)
     path = camera.path(8, 96, 112)
-    frames = [image_files.to_bytes(frame) for frame in camera.film(picture, path)]
+    frames = [image_files.to_uint8(frame) for frame in camera.film(picture, path)]
     video.write(folder / "own.mp4", frames, Fraction(25))
     image_files.write(folder / "photo.png", picture)
 

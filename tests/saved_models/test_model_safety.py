@@ -533,7 +533,7 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_of_absurd_sizes_are_refused(name, tmp_path, memory):
     (tmp_path / name).write_bytes(PICTURES[name])
-    with pytest.raises(image_files.PictureError, match=rf"{name} (.*most 134217728|cannot)"):
+    with pytest.raises(image_files.ImageError, match=rf"{name} (.*most 134217728|cannot)"):
         image_files.read(tmp_path / name)
 
 
@@ -541,7 +541,7 @@ def test_pictures_are_read_by_known_readers_alone(tmp_path):
     # Pillow has another program draw EPS, whatever the file is called.
     Image.new("RGB", (8, 8)).save(tmp_path / "drawn.eps")
     drawn = (tmp_path / "drawn.eps").rename(tmp_path / "drawn.png")
-    with pytest.raises(image_files.PictureError, match=r"drawn\.png cannot be read"):
+    with pytest.raises(image_files.ImageError, match=r"drawn\.png cannot be read"):
         image_files.read(drawn)
 
 
@@ -591,7 +591,7 @@ def test_a_clip_of_too_many_frames_is_not_read_whole(tmp_path, monkeypatch):
     video.write(path, np.zeros((9, 16, 16, 3), np.uint8), Fraction(25))
     assert len(video.read(path).frames) == 9
     monkeypatch.setattr(video, "MAX_READ", 2**20)
-    frame = video.Frame(np.zeros((16, 16, 3), np.uint8), None)
+    frame = video.ClipFrame(np.zeros((16, 16, 3), np.uint8), None)
     monkeypatch.setattr(video, "frames", lambda path: itertools.repeat(frame))
     with pytest.raises(video.ClipError, match=r"at most 1365 frames of 16 x 16.*1 MiB"):
         video.read(path)

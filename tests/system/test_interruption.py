@@ -82,7 +82,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path):
     path.write_bytes(b"old")
 
     def write():
-        with atomic.replacing(path) as temporary:
+        with atomic.atomic_write(path) as temporary:
             temporary.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -90,7 +90,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path):
     assert os.WTERMSIG(status) == signal.SIGKILL
     assert path.read_bytes() == b"old"
     assert len(list(tmp_path.glob(".writing-*"))) == 1  # in nobody's way:
-    with atomic.replacing(path) as temporary:
+    with atomic.atomic_write(path) as temporary:
         temporary.write_bytes(b"new")
     assert path.read_bytes() == b"new"
 
@@ -100,7 +100,7 @@ def test_two_processes_that_write_one_file_leave_it_whole(tmp_path):
 
     def write(byte):
         for _ in range(50):
-            with atomic.replacing(path) as temporary:
+            with atomic.atomic_write(path) as temporary:
                 temporary.write_bytes(byte * 100_000)
 
     writers = [child(lambda byte=byte: write(byte)) for byte in (b"a", b"b")]
@@ -146,7 +146,7 @@ def test_a_full_disk_is_named_and_loses_nothing(kind, small_disk):
     path.write_bytes(b"old")
     with pytest.raises(OSError, match=rf"{path} cannot be written: No space left on device"):
         if kind in ("bytes", "arrays"):
-            with atomic.replacing(path) as temporary:
+            with atomic.atomic_write(path) as temporary:
                 WRITERS[kind](temporary)
         else:
             WRITERS[kind](path)

@@ -150,7 +150,7 @@ def write(path: Path, report: Report) -> None:
     """
     _check(report)
     page = _page(report)
-    with atomic.replacing(Path(path)) as temporary:
+    with atomic.atomic_write(Path(path)) as temporary:
         # Names of files may hold bytes that are no UTF-8, which Python keeps as lone surrogates.
         temporary.write_text(page, encoding="utf-8", errors="replace")
 

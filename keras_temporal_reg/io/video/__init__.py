@@ -1,0 +1,34 @@
+"""Read and write clips: video files through FFmpeg, and folders of frames. Needs ``video``."""
+
+from keras_temporal_reg.io.video._clip import (
+    FOLDER_RATE,
+    BrokenClip,
+    ClipError,
+    ClipFrame,
+    ClipInfo,
+    DecodedClip,
+)
+from keras_temporal_reg.io.video._color import resize, to_float32
+from keras_temporal_reg.io.video._reader import frames, info, read
+from keras_temporal_reg.io.video._streaming import chunks, find_cuts, prefetch
+from keras_temporal_reg.io.video._writer import CODECS, write, writer
+
+__all__ = [
+    "CODECS",
+    "FOLDER_RATE",
+    "BrokenClip",
+    "ClipError",
+    "ClipFrame",
+    "ClipInfo",
+    "DecodedClip",
+    "chunks",
+    "find_cuts",
+    "frames",
+    "info",
+    "prefetch",
+    "read",
+    "resize",
+    "to_float32",
+    "write",
+    "writer",
+]

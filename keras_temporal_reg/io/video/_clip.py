@@ -1,0 +1,118 @@
+"""What is known of a clip and of its frames, and how FFmpeg opens it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FOLDER_RATE = Fraction(25)  # frames per second of a folder of frames
+MAX_FRAME_PIXELS = 2**26  # 67 million: eight times 4K
+
+
+class ClipError(ValueError):
+    """A clip that cannot be used; the message says which and why."""
+
+
+class BrokenClip(ClipError):
+    """A clip that ends too early, after `frames_read` of its frames."""
+
+    def __init__(self, message: str, frames_read: int) -> None:
+        super().__init__(message)
+        self.frames_read = frames_read
+
+
+class DecodedClip(NamedTuple):
+    """All frames of a clip in memory.
+
+    Attributes:
+        frames: ``(frames, height, width, 3)`` uint8 RGB.
+        rate: frames per second.
+    """
+
+    frames: np.ndarray
+    rate: Fraction
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipInfo:
+    """What is known of a clip before its frames are read.
+
+    Attributes:
+        path: of the file or folder.
+        height: of a frame as players show it, in pixels.
+        width: likewise.
+        rate: frames per second, on average.
+        frames: their number, declared by the file or estimated from its duration; None if unknown.
+        has_audio: whether there is sound.
+        is_linear: whether frames are linear light without an upper bound (EXR, Radiance).
+        notes: sentences for the user.
+    """
+
+    path: Path
+    height: int
+    width: int
+    rate: Fraction
+    frames: int | None
+    has_audio: bool = False
+    is_linear: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class ClipFrame(NamedTuple):
+    """A frame of a clip.
+
+    Attributes:
+        pixels: ``(height, width, 3)`` RGB: uint8 where the file has 8 bits per channel, else
+            float32 as `image_files.read` returns it.
+        time: seconds since the start of the clip; None if unknown.
+    """
+
+    pixels: np.ndarray
+    time: Fraction | None
+
+
+@contextlib.contextmanager
+def open_video(path: Path) -> Iterator[Any]:
+    """Open the container of a video file.
+
+    Raises:
+        ClipError: if the file is missing, empty, not a video or of an unknown codec.
+    """
+    av = import_av()
+    if not path.is_file():
+        raise ClipError(f"clip {path} does not exist or is not a file")
+    if path.stat().st_size == 0:
+        raise ClipError(f"clip {path} is empty (0 bytes)")
+    # PyAV 19 replaces undecodable metadata by default and has no such argument.
+    replaced = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    try:
+        # Playlists name other files, which FFmpeg would open over the network too.
+        container = av.open(str(path), options={"protocol_whitelist": "file"}, **replaced)
+    except av.error.FFmpegError as error:
+        raise ClipError(f"clip {path} is not a readable video ({error.strerror})") from error
+    with container:
+        if not container.streams.video:
+            raise ClipError(f"clip {path} has no video stream")
+        context = container.streams.video[0].codec_context
+        if context is None:
+            raise ClipError(f"clip {path} has a video codec that this FFmpeg cannot decode")
+        # Frames can be larger than the header says.
+        context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+        yield container
+
+
+def import_av() -> Any:
+    """Import PyAV, or say how to install it."""
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError(
+            "clips need PyAV and Pillow: pip install keras-temporal-reg[video]"
+        ) from error
+    return av
