@@ -1,36 +1,39 @@
-# README's two commands are `make demo` and `make test`; both install by themselves.
+# README's two commands are `make demo` and `make test`; both install what they need.
 PYTHON ?= python3.11
 TENSORFLOW ?= 2.21
 WITH ?= $(PYTHON)
 OUTPUT ?= demo-output
-# Versions that the tests passed with are installed; LOCK= (nothing) for the newest that setup.py accepts.
+# Installs the versions that the tests passed with; LOCK= (nothing) the newest that setup.py accepts.
 LOCK ?= yes
 locked = $(if $(LOCK),-c constraints/$(1).txt)
-# What takes longest and is not the library itself stays out.
-FAST = -m "not slow" $(call without,benchmarks choosing distribution docs endurance experiments finetuning model \
-	fuzz interruption networks notebooks precision report security xla)
-without = $(patsubst %,--ignore=tests/test_%.py,$(1))
 # Two processes; their threads would only get into each other's way.
 PYTEST = TF_NUM_INTRAOP_THREADS=1 $(1)/bin/python -m pytest -n 2 --dist worksteal
+# What the wheel is tested with beside $(PYTHON), where it is installed.
+PYTHONS ?= python3.12 python3.13
 
-.PHONY: demo test test-addons test-legacy bench bench-gains results lint docs dist test-wheel notebooks soak format setup setup-addons clean
+.PHONY: demo test test-all test-slow test-addons test-legacy test-wheel test-wheels bench bench-gains results lint docs dist \
+	notebooks soak format setup setup-addons clean
 
 demo: setup
-	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/ktr demo --output $(OUTPUT)
+	.venv/bin/ktr demo --output $(OUTPUT)
 
+# Every behaviour once, on the default stack; pyproject.toml explains the markers.
 test: setup
-	$(call PYTEST,.venv)
+	$(call PYTEST,.venv) -m "not slow"
 
-# The two other stacks; what hardly touches Keras runs on the first alone. This one also has the lowest
-# versions that setup.py accepts.
-test-addons: setup-addons
-	$(call PYTEST,.venv-addons) -m "not slow" $(call without,benchmarks docs endurance experiments fuzz report \
-		results)
+# All that CI runs: the slow tests too, the other two stacks, and the wheel.
+test-all: test test-slow test-legacy test-addons test-wheels
 
-# The same environment as `make test`, with tf_keras in place of Keras 3; what trains, saves or loads.
+test-slow: setup
+	$(call PYTEST,.venv) -m slow
+
+# The environment of `make test`, with tf_keras in place of Keras 3.
 test-legacy: setup
-	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "not slow" $(patsubst %,tests/test_%.py,callbacks data distribution \
-		ecosystem finetuning import inference interruption losses metrics model networks pairing precision saved xla)
+	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "stacks and not slow"
+
+# TensorFlow 2.15 with Keras 2.15, and the lowest versions that setup.py accepts.
+test-addons: setup-addons
+	$(call PYTEST,.venv-addons) -m "(stacks or tools) and not slow and not browser"
 
 # sdist and wheel, the second made of the first.
 dist: setup
@@ -45,18 +48,24 @@ test-wheel: dist
 	cd dist && ../.venv-wheel/bin/python -c 'import keras_temporal_reg as k; assert "site-packages" in k.__file__'
 	.venv-wheel/bin/ktr --version
 	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[dev]" $(call locked,default)
-	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal $(FAST)
+	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal -m "stacks and not slow"
+
+test-wheels:
+	for each in $(PYTHONS); do \
+		if $$each --version; then $(MAKE) test-wheel WITH=$$each || exit 1; \
+		else echo "$$each is not installed; the wheel is not tested with it"; fi; \
+	done
 
 # What takes hours on two cores: 1,000 examples of each property, fuzzing, 50,000 steps, 100,000 frames.
 soak: setup
 	.venv/bin/python -m pip install --quiet atheris
-	HYPOTHESIS_PROFILE=soak .venv/bin/python -m pytest -q --hypothesis-show-statistics tests/test_properties.py \
-		tests/test_warp.py tests/test_transforms.py
+	HYPOTHESIS_PROFILE=soak .venv/bin/python -m pytest -q --hypothesis-show-statistics \
+		tests/system/test_properties.py tests/core/test_warp.py tests/test_transforms.py
 	.venv/bin/python tests/fuzz/run.py 1800
-	.venv/bin/python tests/endurance.py steps 50000
-	.venv/bin/python tests/endurance.py clip 10000 100000
+	.venv/bin/python tests/helpers/endurance.py steps 50000
+	.venv/bin/python tests/helpers/endurance.py clip 10000 100000
 
-# The notebooks, run whole and with their outputs kept; what TensorFlow says at its start is not.
+# The notebooks, run whole; their outputs stay, without videos and without TensorFlow's start-up lines.
 notebooks: setup
 	cd notebooks && for each in *.ipynb; do \
 		../.venv/bin/papermill --no-progress-bar $$each $$each && ../.venv/bin/python clean.py $$each || exit 1; \
@@ -66,11 +75,11 @@ notebooks: setup
 bench: setup setup-addons .venv-peers/installed
 	.venv/bin/python benchmarks/run.py $(BENCH)
 
-# What is left of the demo's gains where a quarter of each batch is paired; half an hour.
+# How much of the demo's gains remains where a quarter of each batch is paired; half an hour.
 bench-gains: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python benchmarks/gains.py
 
-# All of docs/results but its overview, anew; the committed runs took two and a half hours of a core.
+# All pages of docs/results but its overview; the committed runs took two and a half hours of one core.
 results: setup
 	for each in colorization small-data hdr finetune super-resolution; do \
 		.venv/bin/ktr reproduce $$each --full --output docs/results/$$each || exit 1; \
@@ -84,7 +93,7 @@ lint: setup
 # The site, in site/. Warnings are errors; so are public names without documentation.
 docs: .venv/docs-installed
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
-	.venv/bin/python -m pytest -q tests/test_docs.py -k public
+	.venv/bin/python -m pytest -q tests/project/test_docs.py -k public
 
 format: setup
 	.venv/bin/ruff check --fix .

@@ -1,6 +1,7 @@
-"""Shared by all tests: a quiet TensorFlow, seeds, repeatable hypothesis, the backend put back."""
+"""Shared by all tests: markers by folder, a quiet TensorFlow, seeds, the image backend reset."""
 
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -16,6 +17,24 @@ hypothesis.settings.register_profile("ktr", max_examples=30, deadline=None, dera
 hypothesis.settings.register_profile("soak", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ktr"))
 
+TESTS = pathlib.Path(__file__).parent
+# Their tests get the marker `tools`; those of the library get `stacks`. A test of the tools that
+# trains, saves or loads a network has `stacks` as well, in its own file.
+TOOLS = {"io", "evaluation", "finetuning", "experiments", "fuzz", "test_cli.py"}
+PROJECT = {"project"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items):
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in TOOLS:
+            item.add_marker("tools")
+        elif folder not in PROJECT:
+            item.add_marker("stacks")
+        if "chromium" in item.fixturenames:
+            item.add_marker("browser")
+
 
 @pytest.fixture(autouse=True)
 def seeded():
@@ -24,7 +43,7 @@ def seeded():
 
 @pytest.fixture(autouse=True)
 def backend():
-    """The image backend of before comes back after every test; tests set it as they like."""
+    """Tests set the image backend as they like; each leaves it as it was."""
     before = ktr.image.get_backend()
     yield
     ktr.image.set_backend(before)
