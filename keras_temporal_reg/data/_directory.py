@@ -1,32 +1,26 @@
-"""Data sets to train on, from folders of pictures and from HDF5 files: `ktr.data.from_...`."""
+"""Training data from folders of images."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import tensorflow as tf
 
-from keras_temporal_reg.core import seeding, validation
-from keras_temporal_reg.data import _augment as data
-from keras_temporal_reg.data import _crops as crops
-from keras_temporal_reg.data import _pairing as pairing
+from keras_temporal_reg import tasks
+from keras_temporal_reg.data import _crops, _pairing
 from keras_temporal_reg.io import image_files
-from keras_temporal_reg.tasks import _task as tasks
 
-MAX_SAMPLES = 2**24  # in an HDF5 file; shuffling holds the number of each in memory
-MAX_VALUES = 2**28  # of a crop or of a whole image, in an HDF5 file
-MAX_CHUNK = 2**30  # bytes of a compressed chunk, which is unpacked for each crop out of it
+CACHE_BYTES = 2**30  # of decoded images; the rest is read from its file each time
 
-# The room for a crop, down and right, to its corner.
-Corner = Callable[[int, int], "tuple[int, int]"]
-# Which samples, and where to cut them, to the parts of one after the other.
-Read = Callable[[Iterable[int], Corner], Iterator["list[np.ndarray]"]]
+
+class Pair(NamedTuple):
+    """The files of a sample: one, or one for x and one for y."""
+
+    x: Path
+    y: Path | None
 
 
 def from_directory(
@@ -36,51 +30,51 @@ def from_directory(
     task: str | tasks.Task = "restoration",
     crop: int | None = 64,
     batch_size: int = 8,
-    augmentation: pairing.ImageFunction | None = None,
+    augmentation: _pairing.ImageFunction | None = None,
     transform: Any = None,
-    perturbation: pairing.ImageFunction | None = None,
+    perturbation: _pairing.ImageFunction | None = None,
     pair_fraction: float = 1.0,
     shuffle: bool = True,
     seed: int | None = None,
     drop_remainder: bool = False,
 ) -> tf.data.Dataset:
-    """A data set to train on, from folders of pictures: cropped, augmented, paired, prefetched.
+    """Make a training data set from folders of images: cropped, augmented, paired, prefetched.
 
-    An epoch has each picture once, in an order and with a crop drawn anew. Pictures are read
-    when they are needed, and kept up to 1 GiB. Needs the extra ``video``::
+    An epoch has each image once, in a new order and with a new crop. Images are decoded when they
+    are needed, and up to 1 GiB of them is kept. Needs the extra ``video``::
 
         dataset = ktr.data.from_directory("low", "high", transform=ktr.RandomAffine())
         model.compile("adam", ktr.losses.SparseJacobianLoss(alpha=0.9))
         model.fit(dataset, epochs=10)
 
     Args:
-        inputs: a folder of pictures.
-        targets: a folder of pictures of the same names, of the same size or a whole multiple.
-            None: `task` makes x and y of each picture of `inputs`.
-        task: the name of one, its dotted path, or itself; see `tasks.find`. "restoration" takes
-            RGB in [0, 1] as it is.
-        crop: height and width of the crops, in pixels of x, at least 8. None: whole pictures,
-            which must be of one size.
-        batch_size: samples in a batch, counterparts not counted.
-        augmentation: a Keras or KerasCV layer, or a function, for x and y alike; see
+        inputs: a folder of images.
+        targets: a folder of images with the same names, of the same size or a whole multiple.
+            None: `task` makes x and y from each image of `inputs`.
+        task: a task's name, its dotted path, or a `tasks.Task`; see `tasks.find`. "restoration"
+            takes RGB in [0, 1] unchanged.
+        crop: height and width of the crops, in pixels of x, at least 8. None: whole images,
+            which must all have one size.
+        batch_size: samples per batch, not counting counterparts.
+        augmentation: a Keras or KerasCV layer, or a function, that changes x and y alike; see
             `data.augment`. Where the task makes x from y, it changes y before that.
-        transform: draws T, such as `RandomAffine`. None, and no perturbation: batches are not
-            paired, as `RegularizedModel` takes them.
+        transform: draws T, such as `RandomAffine`. Without a transform and a perturbation,
+            batches are not paired, as `RegularizedModel` takes them.
         perturbation: a layer or function applied to the counterparts' x only.
         pair_fraction: share of each batch that gets a counterpart, in (0, 1].
-        shuffle: False for validation: pictures in their order, and the centre of each.
-        seed: fixes order, crops and T, unless `transform` has its own, for one global seed of
-            TensorFlow; layers have their own seeds.
+        shuffle: False for validation: images in their order, and the center of each.
+        seed: fixes order, crops and T (unless `transform` has its own seed), given the global
+            seed of TensorFlow; layers have their own seeds.
         drop_remainder: leave out the last batch of an epoch if it is smaller.
 
     Returns:
-        Batches ``(x, y)``, float32: ``(batch_size, crop, crop, channels)`` before they are
-        paired. See `data.pair_with_transformed` for paired ones.
+        Batches ``(x, y)``, float32: ``(batch_size, crop, crop, channels)`` before pairing. See
+        `data.pair_with_transformed` for paired ones.
 
     Raises:
-        TypeError: if `augmentation` cannot be called, or `task` is no task.
-        ValueError: if a folder is missing or empty, if pictures lack their counterpart, cannot be
-            read, or are of sizes that do not fit; with their names.
+        TypeError: if `augmentation` cannot be called, or `task` is not a task.
+        ValueError: if a folder is missing or empty, or if images lack their counterpart, cannot
+            be read, or have sizes that do not fit; with their names.
         ImportError: if a package of the extra ``video`` is missing.
 
     Example:
@@ -95,273 +89,169 @@ def from_directory(
         ...     print(x.shape, y.shape)
         (6, 16, 16, 1) (6, 16, 16, 3)
     """
-    paired = transform is not None or perturbation is not None
-    _check_options(crop, batch_size, augmentation, paired, pair_fraction, seed)
+    options = _crops.EpochOptions(
+        crop,
+        batch_size,
+        augmentation,
+        transform,
+        perturbation,
+        pair_fraction,
+        shuffle,
+        seed,
+        drop_remainder,
+    )
     task = tasks.find(task) if isinstance(task, str) else task
     if not isinstance(task, tasks.Task):
         raise TypeError(
             f"task must be a name or a keras_temporal_reg.tasks.Task. Received: {task!r}"
         )
-    pairs = crops.pairs_in(Path(inputs), None if targets is None else Path(targets))
+    pairs = pairs_in(Path(inputs), None if targets is None else Path(targets))
     if not pairs:
         raise image_files.ImageError(
-            f"inputs must hold pictures ({', '.join(image_files.SUFFIXES)}). Received: {inputs}"
+            f"inputs must hold images ({', '.join(image_files.SUFFIXES)}). Received: {inputs}"
         )
-    make_input = task.make_input if targets is None else None
-    read_once = crops.cached(lambda pair: crops.sample(pair, task), crops.CACHE_BYTES)
-    first = read_once(pairs[0])
-    shape = _shape_of(pairs, first, task.scale, crop)
+    read = loader(task)
+    shape = _shape_of(pairs, read(pairs[0]), task.scale, crop)
 
-    def read(places: Iterable[int], corner: Corner) -> Iterator[list[np.ndarray]]:
-        for place in places:
-            sample = read_once(pairs[place])
-            _check_sample(pairs[place], sample, shape)
-            yield crops.cut(sample, shape, *corner(*crops.room(sample, shape)))
+    def load(pair: Pair) -> _crops.Sample:
+        sample = read(pair)
+        _check_sample(pair, sample, shape)
+        return sample
 
-    _check_sample(pairs[0], first, shape)
-    return _batches(
-        read,
-        len(pairs),
-        [part.shape for part in crops.cut(first, shape, 0, 0)],
-        makes_x=first[0] is None,
-        batch_size=batch_size,
-        augmentation=augmentation,
-        transform=transform,
-        perturbation=perturbation,
-        make_input=make_input,
-        pair_fraction=pair_fraction,
-        shuffle=shuffle,
-        seed=seed,
-        drop_remainder=drop_remainder,
-    )
+    samples = _crops.from_loader(pairs, load, shape)
+    return _crops.epochs(samples, options, task.make_input if targets is None else None)
 
 
-def from_hdf5(
-    path: Any,
-    x: str | None = "x",
-    y: str = "y",
-    sample_weight: str | None = None,
-    *,
-    crop: int | None = None,
-    batch_size: int = 8,
-    augmentation: pairing.ImageFunction | None = None,
-    transform: Any = None,
-    perturbation: pairing.ImageFunction | None = None,
-    make_input: pairing.ImageFunction | None = None,
-    pair_fraction: float = 1.0,
-    shuffle: bool = True,
-    seed: int | None = None,
-    drop_remainder: bool = False,
-) -> tf.data.Dataset:
-    """A data set to train on, from arrays in an HDF5 file that may be larger than the memory.
-
-    As `from_directory`, but x and y are HDF5 data sets. Each batch opens the file, reads its own
-    crops and closes it: several readers, in threads or processes, do not disturb one another.
-    In files that are compressed or chunked, let a chunk hold one image.
-
-    Args:
-        path: the file.
-        x: name of the HDF5 data set of inputs, ``(count, height, width, channels)`` numbers. None:
-            `make_input` makes x from y.
-        y: name of that of targets, ``(count, height, width, channels)``; to be cropped, it has
-            the size of x or a whole multiple.
-        sample_weight: name of that of weights: ``(count,)``, or one for each pixel of y,
-            ``(count, height, width)`` or ``(count, height, width, 1)``.
-        crop: height and width of the crops, in pixels of x (of y, where x is None), at least 8.
-            None: whole images.
-        batch_size: samples in a batch, counterparts not counted.
-        augmentation: a Keras or KerasCV layer, or a function, for x and y alike; see
-            `data.augment`. Values are as they are stored: ``keras.layers.Rescaling(1 / 255)``
-            brings bytes to [0, 1].
-        transform: draws T, such as `RandomAffine`. None, and no perturbation: batches are not
-            paired, as `RegularizedModel` takes them.
-        perturbation: a layer or function applied to the counterparts' x only.
-        make_input: makes x from y, as in `data.pair_with_transformed`.
-        pair_fraction: share of each batch that gets a counterpart, in (0, 1].
-        shuffle: False for validation: images in their order, and the centre of each.
-        seed: fixes order, crops and T, unless `transform` has its own, for one global seed of
-            TensorFlow; layers have their own seeds.
-        drop_remainder: leave out the last batch of an epoch if it is smaller.
-
-    Returns:
-        Batches ``(x, y)`` or ``(x, y, sample_weight)``, float32. See
-        `data.pair_with_transformed` for paired ones.
+def pairs_in(inputs: Path, targets: Path | None) -> list[Pair]:
+    """The images of a folder, each with the one of the same name in `targets`, if given.
 
     Raises:
-        TypeError: if `augmentation` cannot be called.
-        ValueError: if the file cannot be read, or its data sets are missing, hold no images, or
-            do not fit one another or the crop; with their names.
-
-    Example:
-        >>> import h5py, os, tempfile
-        >>> path = os.path.join(tempfile.mkdtemp(), "images.h5")
-        >>> with h5py.File(path, "w") as file:
-        ...     file["low"] = np.zeros((5, 24, 32, 3), "uint8")
-        ...     file["high"] = np.zeros((5, 48, 64, 3), "uint8")
-        >>> dataset = ktr.data.from_hdf5(path, "low", "high", crop=16, batch_size=4)
-        >>> for x, y in dataset:
-        ...     print(x.shape, y.shape)
-        (4, 16, 16, 3) (4, 32, 32, 3)
-        (1, 16, 16, 3) (1, 32, 32, 3)
+        ImageError: if a folder is missing, or an image lacks its counterpart.
     """
-    paired = transform is not None or perturbation is not None
-    _check_options(crop, batch_size, augmentation, paired, pair_fraction, seed)
-    if x is None and make_input is None:
-        raise ValueError("x must be the name of an HDF5 data set where there is no make_input")
-    images = [y] if x is None else [x, y]
-    names = images if sample_weight is None else [*images, sample_weight]
-    sizes = _sizes_in(path, images, sample_weight)
-    height, width = sizes[0][1:3]
-    y_size = sizes[len(images) - 1][1:3]
-    scale = y_size[0] // height
-    if crop is not None and crop > min(height, width):
-        raise ValueError(
-            f"crop must be at most the size of the images of {images[0]} in {path}, "
-            f"{height} x {width}. Received: {crop}"
-        )
-    if crop is not None and y_size != (scale * height, scale * width):
-        raise ValueError(
-            f"{y} in {path} must have the height and width of {x}, {height} x {width}, or a whole "
-            f"multiple, to be cropped. Received: {y_size[0]} x {y_size[1]}"
-        )
-    validation.same_aspect(f"{images[0]} in {path}", (height, width), y, y_size)
-    scales = [1 if name == x else scale for name in names]
-    shapes = [
-        size[1:] if crop is None or len(size) == 1 else (scale * crop, scale * crop, *size[3:])
-        for size, scale in zip(sizes, scales)
-    ]
-    for name, shape in zip(names, shapes):
-        if math.prod(shape) > MAX_VALUES:
-            raise ValueError(
-                f"{name} in {path} must have at most {MAX_VALUES} values in what is read of an "
-                f"image. Received: {' x '.join(map(str, shape))}"
+    if targets is None:
+        return [Pair(path, None) for path in image_files.list_images(inputs)]
+    x_files, y_files = _by_stem(inputs), _by_stem(targets)
+    for folder, missing in (
+        (targets, [name for name in x_files if name not in y_files]),
+        (inputs, [name for name in y_files if name not in x_files]),
+    ):
+        if missing:
+            names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            raise image_files.ImageError(
+                "inputs and targets must hold images with the same names, apart from the suffix. "
+                f"{folder} lacks {len(missing)}: {names}"
             )
-
-    def read(places: Iterable[int], corner: Corner) -> Iterator[list[np.ndarray]]:
-        with _readable(path) as file:
-            for place in places:
-                at = corner(height - shapes[0][0], width - shapes[0][1])
-                parts = []
-                for name, k, shape in zip(names, scales, shapes):
-                    window = [slice(k * start, k * start + n) for start, n in zip(at, shape)]
-                    parts.append(file[name][tuple([place, *window])])
-                yield parts
-
-    return _batches(
-        read,
-        sizes[0][0],
-        shapes,
-        makes_x=x is None,
-        batch_size=batch_size,
-        augmentation=augmentation,
-        transform=transform,
-        perturbation=perturbation,
-        make_input=make_input,
-        pair_fraction=pair_fraction,
-        shuffle=shuffle,
-        seed=seed,
-        drop_remainder=drop_remainder,
-    )
+    return [Pair(path, y_files[name]) for name, path in x_files.items()]
 
 
-def _check_options(
-    crop: Any, batch_size: Any, augmentation: Any, paired: bool, pair_fraction: Any, seed: Any
-) -> None:
-    if crop is not None:
-        validation.whole_number("crop", crop, 8)
-    validation.whole_number("batch_size", batch_size, 1)
-    if augmentation is not None:
-        data.check_augmentation("augmentation", augmentation)
-    if validation.fraction("pair_fraction", pair_fraction, "(", "]") != 1.0 and not paired:
-        raise ValueError(
-            "pair_fraction must be 1 where there is no transform and no perturbation, and so no "
-            f"pairs. Received: {pair_fraction}"
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in image_files.list_images(folder):
+        if path.stem in found:
+            raise image_files.ImageError(
+                f"folder {folder} must have one image of each name. "
+                f"Received: {found[path.stem].name} and {path.name}"
+            )
+        found[path.stem] = path
+    return found
+
+
+def loader(task: tasks.Task, cache_bytes: int = CACHE_BYTES) -> Callable[[Pair], _crops.Sample]:
+    """A function that reads the sample of a pair of files, and keeps up to so many bytes.
+
+    x is None where it is to be made from each crop of y. Nothing is dropped from the cache: of
+    images drawn at random, the first ones serve as well as the latest.
+    """
+    kept: dict[Pair, _crops.Sample] = {}
+    used = 0
+
+    def load(pair: Pair) -> _crops.Sample:
+        nonlocal used
+        if pair in kept:
+            return kept[pair]
+        sample = read_sample(pair, task)
+        size = sum(part.nbytes for part in sample if part is not None)
+        if used + size <= cache_bytes:
+            used += size
+            kept[pair] = sample
+        return sample
+
+    return load
+
+
+def read_sample(pair: Pair, task: tasks.Task) -> _crops.Sample:
+    """Read x and y, float32; x is None where it is to be made from each crop of y."""
+    rgb = image_files.read(pair.x)
+    x: Any
+    if pair.y is not None:
+        x, y = task.input(rgb), task.target(image_files.read(pair.y))
+    elif task.make_input is not None:
+        x, y = None, task.target(rgb)
+    else:
+        x, y = task.encode(rgb)
+    return None if x is None else np.asarray(x, np.float32), np.asarray(y, np.float32)
+
+
+def usable_pairs(
+    pairs: Sequence[Pair], load: Callable[[Pair], _crops.Sample], shape: _crops.CropShape
+) -> tuple[list[Pair], list[str]]:
+    """The pairs that crops can be taken from, and ``name: reason`` for each of the others.
+
+    Raises:
+        ImageError: if x and y do not fit, or fewer than 2 pairs are usable.
+    """
+    usable, skipped = [], []
+    for pair in pairs:
+        try:
+            sample = load(pair)
+        except image_files.ImageError as error:
+            skipped.append(f"{pair.x.name}: {error}")
+            continue
+        reason = _why_unusable(pair, sample, shape)
+        if reason is None:
+            usable.append(pair)
+        else:
+            skipped.append(f"{pair.x.name}: {reason}")
+    if len(usable) < 2:
+        reasons = "".join(f"\n  {reason}" for reason in skipped[:5])
+        raise image_files.ImageError(
+            "inputs must have at least 2 usable images. "
+            f"Received: {len(usable)} of {len(pairs)}{reasons}"
         )
-    if seed is not None:
-        validation.whole_number("seed", seed, 0)
+    return usable, skipped
 
 
-def _batches(
-    read: Read,
-    count: int,
-    shapes: list[tuple[int, ...]],
-    *,
-    makes_x: bool,
-    batch_size: int,
-    augmentation: pairing.ImageFunction | None,
-    transform: Any,
-    perturbation: pairing.ImageFunction | None,
-    make_input: pairing.ImageFunction | None,
-    pair_fraction: float,
-    shuffle: bool,
-    seed: int | None,
-    drop_remainder: bool,
-) -> tf.data.Dataset:
-    """What both sources share: which samples are read when, and what becomes of them."""
-    if drop_remainder and count < batch_size:
-        raise ValueError(
-            f"batch_size must be at most the number of samples, {count}, where the remainder is "
-            f"dropped. Received: {batch_size}"
+def _why_unusable(pair: Pair, sample: _crops.Sample, shape: _crops.CropShape) -> str | None:
+    x, y = sample
+    scale = shape.scale
+    if x is not None and y.shape[:2] != (scale * x.shape[0], scale * x.shape[1]):
+        names = pair.x.name if pair.y is None else f"{pair.x} and {pair.y}"
+        # An error and not a reason to skip: the images do not fit the model at all.
+        raise image_files.ImageError(
+            f"y must have {scale} times the height and width of x, the scale of the model. "
+            f"Received: x of {x.shape[0]} x {x.shape[1]} pixels and y of {y.shape[0]} x "
+            f"{y.shape[1]}, from {names}"
         )
-    seed = seeding.chosen_seed(None, seed)
-
-    def batch(places: np.ndarray, numbers: np.ndarray) -> list[np.ndarray]:
-        rng = np.random.default_rng(numbers)
-
-        def corner(down: int, right: int) -> tuple[int, int]:
-            if not shuffle:
-                return down // 2, right // 2
-            return int(rng.integers(down + 1)), int(rng.integers(right + 1))
-
-        made = [np.empty((len(places), *shape), np.float32) for shape in shapes]
-        for row, parts in enumerate(read(places, corner)):
-            for whole, part in zip(made, parts):
-                whole[row] = part
-        return made
-
-    rows = batch_size if drop_remainder else None
-
-    def tensors(places: tf.Tensor, numbers: tf.Tensor) -> tuple[Any, ...]:
-        # Not a generator: that slows the whole process of TensorFlow 2.21 (docs/design.md).
-        made = tf.numpy_function(batch, [places, numbers], [tf.float32] * len(shapes))
-        parts = (tf.ensure_shape(part, (rows, *shape)) for part, shape in zip(made, shapes))
-        return numbers, tuple(parts)
-
-    def finished(numbers: tf.Tensor, parts: tuple[tf.Tensor, ...]) -> tuple[Any, ...]:
-        element: tuple[Any, ...] = ((), *parts) if makes_x else parts
-        if augmentation is not None:
-            element = data.augmented(augmentation, *element)
-        if makes_x and make_input is not None:
-            x = seeding.call_in_training(make_input, element[1], numbers)
-            element = (x, *element[1:])
-        return element
-
-    places = tf.data.Dataset.range(count)
-    if shuffle:
-        places = places.shuffle(count, seed)
-    places = places.batch(batch_size, drop_remainder)
-    dataset = tf.data.Dataset.zip((places, seeding.seed_pairs(seed)))
-    # The second one by one: what keeps a random state would draw in any order.
-    dataset = dataset.map(tensors, num_parallel_calls=tf.data.AUTOTUNE).map(finished)
-    if transform is not None or perturbation is not None:
-        dataset = data.pair_with_transformed(
-            dataset, transform, perturbation, make_input, pair_fraction, seed
-        )
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    height, width = y.shape[0] // scale, y.shape[1] // scale
+    if height < shape.height or width < shape.width:
+        return f"{height} x {width} pixels, smaller than the crop of {shape.height} x {shape.width}"
+    if not all(part is None or np.isfinite(part).all() for part in sample):
+        return "holds NaN or infinity"
+    return None
 
 
 def _shape_of(
-    pairs: list[crops.Pair], first: crops.Sample, scale: int, crop: int | None
-) -> crops.Shape:
-    """The sizes of crops, which all pictures hold, as the heads of their files tell."""
+    pairs: list[Pair], first: _crops.Sample, scale: int, crop: int | None
+) -> _crops.CropShape:
+    """The size of the crops, which all images can hold according to the heads of their files."""
     x, y = first
     sizes = {path: image_files.size(path) for pair in pairs for path in pair if path is not None}
-    own = sizes[pairs[0].x]
+    size = sizes[pairs[0].x]
     if x is None:
         reduced = scale
     else:
-        # A task can make x smaller than the picture.
-        scale, reduced = (max(1, tall // x.shape[0]) for tall in (y.shape[0], own[0]))
+        # A task can make x smaller than the image.
+        scale, reduced = (max(1, height // x.shape[0]) for height in (y.shape[0], size[0]))
     _refuse(
         [p for p in pairs if p.y and sizes[p.x] != tuple(side // scale for side in sizes[p.y])],
         "targets must have the height and width of their inputs"
@@ -370,33 +260,33 @@ def _shape_of(
     )
     if crop is None:
         _refuse(
-            [pair for pair in pairs if sizes[pair.x] != own],
-            "pictures must be of one size where there is no crop, "
-            f"{own[0]} x {own[1]} as {pairs[0].x} is",
+            [pair for pair in pairs if sizes[pair.x] != size],
+            "images must have one size where there is no crop, "
+            f"{size[0]} x {size[1]} as {pairs[0].x} has",
             sizes,
         )
-        return crops.Shape(own[0] // reduced, own[1] // reduced, scale)
+        return _crops.CropShape(size[0] // reduced, size[1] // reduced, scale)
     _refuse(
         [pair for pair in pairs if min(sizes[pair.x]) < reduced * crop],
-        f"pictures must be no smaller than the crop, {reduced * crop} x {reduced * crop}",
+        f"images must be no smaller than the crop, {reduced * crop} x {reduced * crop}",
         sizes,
     )
-    return crops.Shape(crop, crop, scale)
+    return _crops.CropShape(crop, crop, scale)
 
 
-def _refuse(wrong: list[crops.Pair], what: str, sizes: dict[Path, tuple[int, int]]) -> None:
+def _refuse(wrong: list[Pair], requirement: str, sizes: dict[Path, tuple[int, int]]) -> None:
     if not wrong:
         return
-    listed = [
+    named = [
         " and ".join(f"{path} of {sizes[path][0]} x {sizes[path][1]}" for path in pair if path)
         for pair in wrong[:5]
     ]
     more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-    raise image_files.ImageError(f"{what}. Received: {'; '.join(listed)}{more}")
+    raise image_files.ImageError(f"{requirement}. Received: {'; '.join(named)}{more}")
 
 
-def _check_sample(pair: crops.Pair, sample: crops.Sample, shape: crops.Shape) -> None:
-    """What the heads of files do not tell: what the task makes of them."""
+def _check_sample(pair: Pair, sample: _crops.Sample, shape: _crops.CropShape) -> None:
+    """Check what the heads of the files do not say: the sizes that the task makes."""
     x, y = sample
     height, width = (side // shape.scale for side in y.shape[:2])
     fits = x is None or y.shape[:2] == (shape.scale * x.shape[0], shape.scale * x.shape[1])
@@ -406,70 +296,3 @@ def _check_sample(pair: crops.Pair, sample: crops.Sample, shape: crops.Shape) ->
             f"samples must have y of {shape.scale} times the height and width of x, and hold a "
             f"crop of {shape.height} x {shape.width}. Received: x of {sizes}, from {pair.x}"
         )
-
-
-def _sizes_in(path: Any, images: list[str], sample_weight: str | None) -> list[tuple[int, ...]]:
-    """Shapes of the HDF5 data sets, which fit one another."""
-    names = images if sample_weight is None else [*images, sample_weight]
-    with _readable(path) as file:
-        stored = {name: file.get(name) for name in names}
-        missing = [name for name in names if not isinstance(stored[name], h5py.Dataset)]
-        found: list[str] = []
-        if missing:
-            file.visititems(
-                lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
-            )
-        else:
-            sizes = [stored[name].shape or () for name in names]  # None where it is empty
-            kinds = [stored[name].dtype for name in names]
-            chunks = [_unpacked_at_once(stored[name]) for name in names]
-    if missing:
-        raise ValueError(
-            f"{path} must hold the HDF5 data sets {', '.join(names)}. Received: without "
-            f"{', '.join(missing)}, with {', '.join(found) or 'none'}"
-        )
-    for name, size, kind, chunk in zip(names, sizes, kinds, chunks):
-        if kind.kind not in "biuf":
-            raise ValueError(f"{name} in {path} must hold numbers. Received: {kind}")
-        if name in images and (len(size) != 4 or 0 in size):
-            raise ValueError(
-                f"{name} in {path} must hold images, (count, height, width, channels). "
-                f"Received: shape {size}"
-            )
-        if size and size[0] > MAX_SAMPLES:
-            raise ValueError(
-                f"{name} in {path} must hold at most {MAX_SAMPLES} samples. Received: {size[0]}"
-            )
-        if chunk > MAX_CHUNK:
-            raise ValueError(
-                f"{name} in {path} must have compressed chunks of at most {MAX_CHUNK // 2**20} "
-                f"MiB, best of one image. Received: {chunk // 2**20} MiB"
-            )
-    if sample_weight is not None:
-        high = sizes[-2][1:3]
-        if sizes[-1][1:] not in ((), high, (*high, 1)):
-            raise ValueError(
-                f"{sample_weight} in {path} must be (count,), one weight a sample, or one a "
-                f"pixel of {images[-1]}, {high[0]} x {high[1]}. Received: shape {sizes[-1]}"
-            )
-    if len({size[0] for size in sizes}) > 1:
-        lengths = ", ".join(f"{size[0]} in {name}" for name, size in zip(names, sizes))
-        raise ValueError(f"{', '.join(names)} in {path} must be of one length. Received: {lengths}")
-    return sizes
-
-
-def _unpacked_at_once(stored: h5py.Dataset) -> int:
-    """Bytes of a chunk that must be unpacked whole; 0 where there is none."""
-    compressed = stored.chunks and stored.id.get_create_plist().get_nfilters()
-    return math.prod(stored.chunks) * stored.dtype.itemsize if compressed else 0
-
-
-@contextlib.contextmanager
-def _readable(path: Any) -> Iterator[h5py.File]:
-    """The HDF5 file at `path`; what goes wrong in it is told with its name."""
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    # Broken files raise what HDF5 met: OSError, RuntimeError, KeyError, TypeError, ...
-    except Exception as error:
-        raise ValueError(f"path must be a whole HDF5 file. Received: {path} ({error})") from error

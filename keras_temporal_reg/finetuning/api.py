@@ -18,15 +18,15 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import callbacks
+from keras_temporal_reg import callbacks, tasks
 from keras_temporal_reg.core import validation as checks
 from keras_temporal_reg.data import _augment as data
 from keras_temporal_reg.data import _crops as crops
@@ -39,7 +39,6 @@ from keras_temporal_reg.io import atomic, progress
 from keras_temporal_reg.losses import _regularized as losses
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.saved_models import introspection, model_files
-from keras_temporal_reg.tasks import _task as tasks
 from keras_temporal_reg.transforms import RandomAffine
 
 METHODS = {
@@ -588,7 +587,9 @@ def _train(
     return state
 
 
-def _not_finite(error: str, first: int, whence: Callable[[int], list[directory.Pair]]) -> str | None:
+def _not_finite(
+    error: str, first: int, whence: Callable[[int], list[directory.Pair]]
+) -> str | None:
     """What was not finite and where, by an error of the checks; None where it is another error.
 
     Args:

@@ -17,7 +17,8 @@ from helpers.models import KERAS_3, NAMES, OWN_FORMS, ROOT, network
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-import keras_temporal_reg.finetuning as module
+import keras_temporal_reg.finetuning.api as module
+from keras_temporal_reg import tasks
 from keras_temporal_reg.data import _crops as crops
 from keras_temporal_reg.experiments import scenes
 from keras_temporal_reg.finetuning import schedule
@@ -26,7 +27,6 @@ from keras_temporal_reg.finetuning.api import finetune
 from keras_temporal_reg.io import atomic, image_files
 from keras_temporal_reg.losses import _regularized as losses
 from keras_temporal_reg.saved_models import introspection, model_files
-from keras_temporal_reg.tasks import _task as tasks
 
 KERAS_2 = ROOT / ".venv-addons/bin/python"
 QUICK = {"steps": 4, "batch_size": 2, "crop": 16, "show_progress": False}
@@ -319,7 +319,7 @@ def test_what_cannot_be_used_is_skipped_and_listed(plain, tmp_path):
     result = finetune(plain, tmp_path / "t.keras", folder, task="denoising", **QUICK)
     assert result.pictures + result.validation_pictures == 5
     assert len(result.skipped) == 2
-    assert result.skipped[0].startswith("broken.png: picture ")
+    assert result.skipped[0].startswith("broken.png: image ")
     assert result.skipped[1] == "small.png: 8 x 32 pixels, smaller than the crop of 16 x 16"
 
 

@@ -9,12 +9,11 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import metrics
+from keras_temporal_reg import metrics, tasks
 from keras_temporal_reg.evaluation import camera
 from keras_temporal_reg.experiments import scenes
 from keras_temporal_reg.finetuning import strength_search as choosing
 from keras_temporal_reg.losses import _regularized as losses
-from keras_temporal_reg.tasks import _task as tasks
 
 PLAIN = {
     "temporal_error": 1.0,

@@ -25,7 +25,7 @@ from PIL import Image
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg.data import _directory as sources
+from keras_temporal_reg.data import _hdf5
 from keras_temporal_reg.io import image_files, video
 from keras_temporal_reg.saved_models import model_files
 
@@ -619,7 +619,7 @@ def test_hdf5_files_of_absurd_chunks_are_refused(tmp_path, memory, monkeypatch):
             file.create_dataset(name, (2, 2**15, 2**15, 3), "u1", chunks=(1, 2**15, 2**15, 3), compression="gzip")  # fmt: skip # noqa: E501
     with pytest.raises(ValueError, match=r"compressed chunks of at most 1024 MiB.*3072 MiB"):
         ktr.data.from_hdf5(tmp_path / "a.h5", crop=8)
-    assert sources.MAX_CHUNK == 2**30
+    assert _hdf5.MAX_CHUNK == 2**30
 
 
 @pytest.mark.parametrize("form", ["keras", "h5"])

@@ -288,10 +288,8 @@ def test_fine_tuning_names_the_picture_that_holds_no_number(folder, tmp_path, mo
         # The fourth picture turns bad after it was looked at.
         return np.full_like(rgb, np.nan) if len(calls) > 4 and rgb.mean() == bad else rgb
 
-    def nothing_kept(read, budget):
-        return read
-
-    monkeypatch.setattr(finetuning.crops, "cached", nothing_kept)
+    whole = finetuning.directory.loader
+    monkeypatch.setattr(finetuning.directory, "loader", lambda task: whole(task, cache_bytes=0))
     bad = image_files.read(folder / "inputs" / "3.png").mean()
     task = dataclasses.replace(tasks.restoration, encode_input=input_of)
     with pytest.raises(ValueError, match=r"the x of step \d+ is NaN .* Its pictures: 3.png$"):
