@@ -329,7 +329,9 @@ def _write(
         report.Report(
             title="Temporal stability of " + ", ".join(names),
             verdict=result.verdict,
-            good=result.counts_as_stabilized,
+            outcome={True: "stabilized", False: "no_gain", None: "not_judged"}[
+                result.counts_as_stabilized
+            ],
             warnings=result.warnings,
             measures=measuring.MEASURES,
             mean={
@@ -337,7 +339,7 @@ def _write(
                 for name, measures in result.mean.items()
             },
             clips=sections,
-            floors=[measuring.label(measuring.INPUT, task)],
+            baselines=[measuring.label(measuring.INPUT, task)],
             command=command,
             facts={
                 **{name: str(value) for name, value in result.versions.items()},

@@ -1,4 +1,4 @@
-"""Pictures and videos for a person to judge by. Needs the extra ``demo``."""
+"""Videos and figures that show flicker to a person. Needs the extra ``video``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 from keras_temporal_reg import metrics
 from keras_temporal_reg.io import atomic, image_files, video
 
-PANELS = ("input", "plain", "stabilised", "ground truth")
-GAIN = 8.0  # by which flicker is amplified
-_PLAYER_CRF = 27  # of H.264: a notebook is to stay small
+PANELS = ("input", "plain", "stabilized", "ground truth")
+GAIN = 8.0  # amplification of flicker
+_PLAYER_CRF = 27  # of H.264, coarse: a notebook stays small
 
 
 class Row(NamedTuple):
-    """What is shown of one clip; frames are ``(frames, height, width, 3)`` uint8 RGB."""
+    """The results of one clip; frames are ``(frames, height, width, 3)`` uint8 RGB."""
 
     name: str
     truth: np.ndarray
@@ -29,19 +29,19 @@ class Row(NamedTuple):
     rate: Any
 
     def panels(self) -> list[np.ndarray]:
-        """The clips named by `PANELS`; the input is the truth in grey."""
+        """The clips named by `PANELS`; the input is the luma of the ground truth."""
         grey = self.truth @ np.array([0.299, 0.587, 0.114])
         grey = np.repeat(np.rint(grey).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
         return [grey, self.plain, self.stabilized, self.truth]
 
 
 def comparison(path: Path, rows: Sequence[Row], scale: int = 2) -> None:
-    """A video of the four panels side by side, two by two, clip after clip.
+    """Write a video of the four panels, two by two, clip after clip.
 
     Args:
         path: an ``.mp4`` file.
-        rows: one for each clip.
-        scale: how much larger than the frames the panels are.
+        rows: one per clip.
+        scale: size of a panel over that of a frame.
     """
     height = max(row.truth.shape[1] for row in rows) * scale
     width = max(row.truth.shape[2] for row in rows) * scale
@@ -62,16 +62,15 @@ def comparison(path: Path, rows: Sequence[Row], scale: int = 2) -> None:
 
 
 def player(clips: Mapping[str, np.ndarray], rate: int = 12, scale: int = 2) -> str:
-    """Clips side by side in one video, in step, as HTML for a notebook.
+    """Make an HTML video player with clips side by side, for a notebook.
 
     Args:
-        clips: what to write above each, and its frames, ``(frames, height, width, 3)`` in [0, 1],
-            of as many frames all.
-        rate: frames a second.
-        scale: how much larger than the frames they are shown; even, since H.264 wants even sides.
+        clips: label to frames, ``(frames, height, width, 3)`` in [0, 1]; all of one length.
+        rate: frames per second.
+        scale: shown size over that of a frame; even, since H.264 needs even sides.
 
     Returns:
-        A ``<video>`` that holds its file.
+        A ``<video>`` element with the file embedded.
 
     Raises:
         ValueError: if the clips differ in the number of frames.
@@ -84,7 +83,7 @@ def player(clips: Mapping[str, np.ndarray], rate: int = 12, scale: int = 2) -> s
     """
     lengths = {name: len(clip) for name, clip in clips.items()}
     if len({*lengths.values()}) != 1:
-        raise ValueError(f"clips must have as many frames as each other. Received: {lengths}")
+        raise ValueError(f"clips must have the same number of frames. Received: {lengths}")
     height = max(clip.shape[1] for clip in clips.values()) * scale
     with tempfile.TemporaryDirectory(prefix="ktr-") as folder:
         path = Path(folder) / "clips.mp4"
@@ -103,19 +102,19 @@ def player(clips: Mapping[str, np.ndarray], rate: int = 12, scale: int = 2) -> s
 
 
 def slices(path: Path, rows: Sequence[Row]) -> None:
-    """One column of pixels over time, as it is and with its flicker amplified.
+    """Draw one column of pixels over time, unchanged and with its flicker amplified.
 
-    For each clip the column is the one where the plain result flickers most.
+    The column of each clip is the one where the plain result flickers most.
 
     Args:
         path: a ``.png`` file.
-        rows: one for each clip.
+        rows: one per clip.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "pictures of flicker need matplotlib: pip install keras-temporal-reg[demo]"
+            "figures need matplotlib: pip install keras-temporal-reg[video]"
         ) from error
     figure = Figure(figsize=(13, 2 + 5 * len(rows)), layout="constrained")
     figure.suptitle(

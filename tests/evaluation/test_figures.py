@@ -62,11 +62,11 @@ def test_a_player_holds_its_clips_side_by_side_in_step(tmp_path):
 
 
 def test_a_player_of_clips_of_other_lengths_is_refused():
-    with pytest.raises(ValueError, match=r"as many frames as each other.*'a': 3, 'b': 4"):
+    with pytest.raises(ValueError, match=r"the same number of frames.*'a': 3, 'b': 4"):
         figures.player({"a": np.zeros((3, 8, 8, 3)), "b": np.zeros((4, 8, 8, 3))})
 
 
 def test_slices_without_matplotlib_say_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"pip install keras-temporal-reg\[demo\]"):
+    with pytest.raises(ImportError, match=r"pip install keras-temporal-reg\[video\]"):
         figures.slices(tmp_path / "slices.png", [_row()])

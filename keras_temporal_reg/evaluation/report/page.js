@@ -1,11 +1,11 @@
 "use strict";
 
 const DRIFT = 0.5; // frames that a video may be off while playing
-const LOST = 4; // frames from which on it is sought, which stutters, and no longer sped up
-const CATCH_UP = 0.15; // how much faster or slower it runs meanwhile
-let current = null; // the one player that runs
+const LOST = 4; // frames off from which a video is sought, which stutters, instead of sped up
+const CATCH_UP = 0.15; // by how much it is sped up or slowed down
+let current = null; // the pause function of the running player
 
-/** The videos of a clip in step, with one button, one scrubber, and markers that follow. */
+/** Plays the videos of a clip in sync, with one button, one scrubber, and markers that follow. */
 function player(clip) {
   const rate = Number(clip.dataset.rate);
   const frames = Number(clip.dataset.frames);
@@ -19,23 +19,23 @@ function player(clip) {
     span.dataset.values.split(","),
   ]);
   const videos = new Set(box.querySelectorAll("video"));
-  const sought = new Map(); // video to the seconds it was last sent to
+  const sought = new Map(); // video to the time it was last sought to, in seconds
   let frame = 0;
-  let wanted = false; // whether it is to play
-  let running = false; // whether it does: it waits until all videos stand at one frame
+  let wanted = false; // whether play was requested
+  let running = false; // whether the videos run: they wait until all show the same frame
   let speed = 1;
 
   function show() {
-    const told = `frame ${frame + 1} of ${frames}`;
+    const text = `frame ${frame + 1} of ${frames}`;
     scrubber.value = frame;
-    scrubber.setAttribute("aria-valuetext", told);
-    counter.textContent = `${told}, ${(frame / rate).toFixed(2)} s`;
+    scrubber.setAttribute("aria-valuetext", text);
+    counter.textContent = `${text}, ${(frame / rate).toFixed(2)} s`;
     clip.style.setProperty("--frame", frame + 0.5);
     for (const [span, values] of readings) span.textContent = values[frame] ?? "";
   }
 
-  // Sends every video to the middle of the frame, out of reach of rounding. Called again by each
-  // that has got there, so that while one is still seeking only the latest frame is kept.
+  // Seeks every video to the middle of the frame, away from rounding errors. Called again when a
+  // video has arrived, so that only the latest frame is sought while one is still seeking.
   function settle() {
     if (running) return;
     const seconds = (frame + 0.5) / rate;
@@ -67,7 +67,7 @@ function player(clip) {
     for (const video of videos) video.pause();
   }
 
-  // The first video is the clock; the others keep to it.
+  // The first video is the clock; the others follow it.
   function follow() {
     if (!running) return;
     const [clock, ...others] = videos;
@@ -75,11 +75,11 @@ function player(clip) {
       halt();
       frame = 0;
       show();
-      settle(); // and on it plays
+      settle(); // and start over
       return;
     }
     if (clock.paused) {
-      pause(); // by the keyboard's media keys, or by the browser
+      pause(); // by media keys or by the browser
       return;
     }
     for (const video of others) {
@@ -113,7 +113,7 @@ function player(clip) {
     current = null;
     button.textContent = "Play";
     halt();
-    settle(); // all at the one frame that is shown
+    settle(); // all at the frame shown
   }
 
   function toggle() {
@@ -128,7 +128,7 @@ function player(clip) {
     settle();
   }
 
-  // Browsers run only some dozens of videos at a time, so those far away are let go.
+  // Browsers run only some dozens of videos at a time: unload those far from view.
   function load() {
     for (const video of videos) {
       if (video.src) continue;
@@ -180,7 +180,7 @@ function player(clip) {
   box.addEventListener("keydown", (event) => {
     const on = event.target.tagName;
     if (event.altKey || event.ctrlKey || event.metaKey || on === "SELECT") return;
-    // The space bar presses the button that has the focus.
+    // The space bar presses the focused button.
     if (event.key === " " && on !== "BUTTON") toggle();
     else if (event.key === "ArrowRight") go(frame + 1);
     else if (event.key === "ArrowLeft") go(frame - 1);
@@ -202,12 +202,12 @@ function player(clip) {
   ).observe(box);
 }
 
-/** What a measure means, beside its title: on hover, on focus and on tap. */
+/** Shows the meaning of a measure beside its title: on hover, focus and tap. */
 function explanations() {
   const help = document.getElementById("help");
   let leaving = 0;
 
-  let term = null; // the title that is explained
+  let term = null; // the title being explained
 
   function hide() {
     help.hidden = true;
@@ -222,7 +222,7 @@ function explanations() {
     help.style.top = `${fits ? below : around.top - help.offsetHeight - 6}px`;
   }
 
-  // Late, so that the pointer can get onto the text.
+  // Delayed, so that the pointer can reach the text.
   function leave() {
     leaving = setTimeout(hide, 200);
   }
@@ -254,7 +254,7 @@ function copying() {
       await navigator.clipboard.writeText(code.textContent);
       button.textContent = "Copied";
     } catch {
-      getSelection().selectAllChildren(code); // where the clipboard is refused: to copy by hand
+      getSelection().selectAllChildren(code); // the clipboard is refused: copy by hand
       button.textContent = "Selected";
     }
   });
