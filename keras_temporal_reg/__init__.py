@@ -17,7 +17,7 @@ if _TYPE_CHECKING:
     from keras_temporal_reg import transforms as transforms
     from keras_temporal_reg.evaluation.api import evaluate as evaluate
     from keras_temporal_reg.evaluation.processing import process as process
-    from keras_temporal_reg.experiments.runner import reproduce as reproduce
+    from keras_temporal_reg.experiments.api import reproduce as reproduce
     from keras_temporal_reg.finetuning.api import finetune as finetune
     from keras_temporal_reg.finetuning.strength_search import choose_alpha as choose_alpha
     from keras_temporal_reg.model import RegularizedModel as RegularizedModel

@@ -68,7 +68,7 @@ OTHER_TESTS = {"system", "project", "fuzz"}
 
 
 def expected_test(path):
-    """The test file of a module: core/test_warp.py of core/warp.py, test_pairing.py of _pairing.py."""
+    """The test file of a module, with the same folder and name but for a leading underscore."""
     place = path.relative_to(PACKAGE)
     return TESTS / place.parent / f"test_{place.stem.removeprefix('_')}.py"
 

@@ -1,0 +1,69 @@
+"""The public names, written out: no change of them goes unnoticed."""
+
+import ast
+import importlib
+import inspect
+
+import pytest
+
+import keras_temporal_reg as ktr
+
+PUBLIC = {
+    "keras_temporal_reg": """
+        RandomAffine RegularizedModel callbacks choose_alpha data evaluate finetune image losses
+        metrics process reproduce tasks transforms
+    """,
+    "keras_temporal_reg.data": """
+        augment check_numerics from_directory from_hdf5 pair_with_transformed
+    """,
+    "keras_temporal_reg.losses": """
+        SparseJacobianLoss TransformInvarianceLoss is_regularized sparse_jacobian
+        transform_invariance
+    """,
+    "keras_temporal_reg.metrics": "",
+    "keras_temporal_reg.tasks": "",
+    "keras_temporal_reg.evaluation": "",
+    "keras_temporal_reg.experiments": "",
+    "keras_temporal_reg.finetuning": "",
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_front_door_offers_these_names(name):
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name].split())
+    assert {*module.__all__} <= {*dir(module)}
+    for each in module.__all__:
+        assert getattr(module, each) is not None, each
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("image", {"get_backend", "set_backend", "transform"}),
+        ("transforms", {"RandomAffine"}),
+        ("callbacks", {"CheckNumerics", "TemporalStability"}),
+    ],
+)
+def test_a_public_module_defines_these_names(name, listed):
+    module = getattr(ktr, name)
+    own = {
+        each
+        for each, value in vars(module).items()
+        if not each.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    }
+    assert listed <= own
+
+
+def test_type_checkers_see_the_public_names():
+    tree = ast.parse(inspect.getsource(ktr))
+    (block,) = (
+        n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "_TYPE_CHECKING"
+    )
+    imported = {alias.asname: alias for node in block.body for alias in node.names}
+    assert sorted(imported) == sorted(ktr.__all__)
+    for node in block.body:
+        for alias in node.names:
+            assert getattr(importlib.import_module(node.module), alias.name) is getattr(
+                ktr, alias.name
+            )
