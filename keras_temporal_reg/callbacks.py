@@ -77,6 +77,25 @@ class TemporalStability(keras.callbacks.Callback):
             logs.update({f"stability_{k}": v for k, v in self.stability.result().items()})
 
 
+class NonFiniteError(ValueError):
+    """A loss or gradient that is NaN or infinite.
+
+    Attributes:
+        quantity: ``"loss"`` or ``"gradient"``.
+        batch: the batch in its epoch, counted from 0.
+        epoch: the epoch, counted from 0.
+    """
+
+    def __init__(self, quantity: str, batch: int, epoch: int) -> None:
+        super().__init__(
+            f"the {quantity} of batch {batch} in epoch {epoch} is NaN or infinite; the weights "
+            "are as they were before that batch"
+        )
+        self.quantity = quantity
+        self.batch = batch
+        self.epoch = epoch
+
+
 class CheckNumerics(keras.callbacks.Callback):
     """Stops at the first batch whose loss or gradient is NaN or infinite, and undoes its step.
 
@@ -88,8 +107,7 @@ class CheckNumerics(keras.callbacks.Callback):
     is said of those. With `steps_per_execution` all steps of an execution are one.
 
     Raises:
-        ValueError: in training, with the number of the batch and the epoch, counted from 0 as in
-            all callbacks.
+        NonFiniteError: in training, a ValueError with the batch and the epoch, counted from 0.
 
     Example:
         >>> import numpy as np, keras_temporal_reg as ktr
@@ -100,7 +118,7 @@ class CheckNumerics(keras.callbacks.Callback):
         >>> model.fit(x, y, verbose=0, callbacks=[ktr.callbacks.CheckNumerics()])
         Traceback (most recent call last):
         ...
-        ValueError: the loss of batch 0 in epoch 0 is NaN or infinite; ...
+        keras_temporal_reg.callbacks.NonFiniteError: the loss of batch 0 in epoch 0 is NaN ...
     """
 
     def __init__(self) -> None:
@@ -131,10 +149,7 @@ class CheckNumerics(keras.callbacks.Callback):
             return
         for variable, value in zip(self._variables(), self._before):
             variable.assign(value)
-        raise ValueError(
-            f"the {bad} of batch {batch} in epoch {self._epoch} is NaN or infinite; the weights "
-            "are as they were before that batch"
-        )
+        raise NonFiniteError(bad, batch, self._epoch)
 
     def _variables(self) -> list[Any]:
         return [*self.model.variables, *self.model.optimizer.variables]
