@@ -15,12 +15,10 @@ from typing import Any
 from keras_temporal_reg import __version__
 from keras_temporal_reg.core import validation
 from keras_temporal_reg.evaluation import api as evaluation
-from keras_temporal_reg.evaluation import clip_evaluator as measuring
+from keras_temporal_reg.evaluation.config import FLOW_METHODS
 from keras_temporal_reg.evaluation import processing
-from keras_temporal_reg.experiments import configs as plans
-from keras_temporal_reg.experiments import demo
-from keras_temporal_reg.experiments import results as findings
-from keras_temporal_reg.experiments import runner as experiments
+from keras_temporal_reg.experiments import api as experiments
+from keras_temporal_reg.experiments import configs, demo, results
 from keras_temporal_reg.finetuning import api as finetuning
 from keras_temporal_reg.io import jsonable, video
 from keras_temporal_reg.tasks import _task as tasks
@@ -218,7 +216,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--flow",
-        choices=measuring.FLOWS,
+        choices=FLOW_METHODS,
         default="dis",
         help="how to find motion, for the warping error and tOF; none is fastest",
     )
@@ -241,7 +239,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         references=options.reference,
         stills=options.still,
         task=options.task,
-        values=options.values,
+        value_range=options.values,
         flow_method=options.flow,
         memory=options.memory,
         sigma=options.sigma,
@@ -425,7 +423,7 @@ def _process(options: argparse.Namespace) -> int:
         options.clip,
         options.output,
         task=options.task,
-        values=options.values,
+        value_range=options.values,
         memory=options.memory,
         rate=options.rate,
         allow_code=options.allow_code,
@@ -446,7 +444,7 @@ def _add_reproduce(commands: argparse._SubParsersAction) -> None:
             "results. What was run before, with the same plan, is not run again."
         ),
     )
-    parser.add_argument("experiment", choices=plans.EXPERIMENTS, help="which")
+    parser.add_argument("experiment", choices=configs.EXPERIMENTS, help="which")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--quick", action="store_true", help="ten minutes or so on two cores, one seed: the default"
@@ -472,7 +470,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         seeds=options.seeds,
         show_progress=not options.quiet,
     )
-    _print(options, result, findings.show)
+    _print(options, result, results.show)
     return 0
 
 
@@ -509,22 +507,20 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--steps",
         type=_positive,
-        default=demo.DEFAULT_STEPS,
-        help=f"training steps; each fine-tuning takes 1/{demo.FINE_TUNING_SHARE} as many more",
+        default=configs.DemoConfig.steps,
+        help=f"training steps; each fine-tuning takes 1/{configs.DemoConfig.TUNING_SHARE} as many more",
     )
     parser.add_argument("--seed", type=_natural, default=0, help="same seed, same numbers")
     parser.set_defaults(run=_demo)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    demo.run(
-        options.output,
-        clips=options.clip,
+    config = configs.DemoConfig(
         method=options.method,
         alpha=options.alpha,
         contrast=options.contrast,
         steps=options.steps,
         seed=options.seed,
-        command=options.command,
     )
+    demo.run(options.output, config, clips=options.clip, command=options.command)
     return 0

@@ -4,101 +4,47 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg import metrics
-from keras_temporal_reg.evaluation import clips as materials
 from keras_temporal_reg.evaluation import inference
-from keras_temporal_reg.evaluation import optical_flow as flow
-from keras_temporal_reg.evaluation.report import page as report
-from keras_temporal_reg.io import image_files, video
-from keras_temporal_reg.tasks import _task as tasks
+from keras_temporal_reg.evaluation.clips import NO_REFERENCE, EvaluationClip
+from keras_temporal_reg.evaluation.config import EvaluationConfig
+from keras_temporal_reg.evaluation.previews import Previews
+from keras_temporal_reg.evaluation.result_measures import (
+    DecodedFrames,
+    Motion,
+    ResultMeasures,
+    Truth,
+)
+from keras_temporal_reg.io import video
 
 INPUT = "input"
 REFERENCE = "reference"
-FLOWS = (*flow.METHODS, "none")
-NOTHING_TO_DO = 45.0  # dB that the trivial predictor has where there is nothing to predict
-FLOW_PAIRS = 300  # of neighbours, of each clip, that flow is estimated at
-SHOWN_FRAMES = 600  # of each clip, in the report
-PREVIEW_CRF = 20  # of the report's players, against 16 of a clip to keep
-SHOWN_WIDTH = 640  # pixels
-_COLUMNS = 9  # of pixels that are kept over time, of which the report shows one
-
-MEASURES = (
-    report.Measure(
-        "temporal_error",
-        "Temporal error",
-        "Change over time that the reference does not have, over the change that it has. 0 is "
-        "perfect, 1 is what a frozen picture gets. It sinks towards 1 when a result fades.",
-        "lower",
-    ),
-    report.Measure(
-        "psnr", "PSNR, dB", "Likeness to the reference, frame by frame.", "higher", digits=2
-    ),
-    report.Measure(
-        "ssim", "SSIM", "Structural similarity to the reference (Wang et al. 2004).", "higher"
-    ),
-    report.Measure(
-        "smoothness",
-        "Smoothness S",
-        "Fast change of the reference over that of the result: above 1, smoother. Fading and "
-        "blurring raise it, too, so read it beside the contrast ratio and PSNR.",
-        "higher",
-    ),
-    report.Measure(
-        "contrast_ratio",
-        "Contrast C",
-        "Spatial standard deviation of the result over that of the reference.",
-        "nearer to 1",
-    ),
-    report.Measure(
-        "relative_smoothness", "S x C", "Smoothness for the same amount of signal.", "higher"
-    ),
-    report.Measure(
-        "structure",
-        "Structure",
-        "Correlation with the reference about the mean of each frame, whatever the contrast.",
-        "higher",
-    ),
-    report.Measure(
-        "warping_error",
-        "Warping error",
-        "Squared difference of neighbouring frames that their motion does not explain (Lai et "
-        "al. 2018), of values in [0, 1], times 10^4.",
-        "lower",
-        digits=2,
-    ),
-    report.Measure(
-        "flow_difference",
-        "tOF, pixels",
-        "Mean length of the difference between the optical flow of the reference and that of the "
-        "result (Farneback).",
-        "lower",
-    ),
-)
-WARPING_UNIT = 1e4  # the report shows warping errors times this
+FLOW_PAIRS = 300  # pairs of neighbours per clip at which flow is estimated
+_PERFECT_PSNR = 45.0  # dB of a baseline prediction that leaves nothing to predict
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipEvaluation:
-    """What was measured on one clip.
+    """The measures of one clip.
 
     Attributes:
         name: of the clip.
-        frames: how many were measured.
+        frames: number of frames measured.
         size: height and width of the clip's frames, in pixels.
-        rate: frames a second.
-        measures: by name of the result (``"input"``, then each model) and of the measure.
-        per_frame: ``"flicker"``, rms of hp(p - v), and ``"psnr"``, by name of the result.
-        reference: what results were held against, in words.
-        notes: what a reader should know, in sentences.
-        is_complete: False where the clip broke off; what came before was measured.
+        rate: frames per second.
+        measures: name of a result (``"input"``, then each model) to key of a measure to value.
+        per_frame: ``"flicker"``, rms of hp(p - v), and ``"psnr"``, to name of a result to one
+            value per frame.
+        reference: what the results were compared with, as a phrase.
+        notes: sentences for the user.
+        is_complete: False where the clip ended too early; the frames before were measured.
     """
 
     name: str
@@ -111,327 +57,207 @@ class ClipEvaluation:
     notes: tuple[str, ...]
     is_complete: bool = True
 
-
-class _Shown:
-    """Pictures of a chunk, and what is made of them where it is asked for."""
-
-    def __init__(self, pictures_: np.ndarray, before: np.ndarray | None) -> None:
-        self.pictures = pictures_
-        self._before = pictures_[0] if before is None else before
-        self._greys: dict[int, np.ndarray] = {}
-
-    def grey(self, number: int) -> np.ndarray:
-        """Luma of a frame, uint8; -1 is the one before the chunk."""
-        if number not in self._greys:
-            frame = self._before if number < 0 else self.pictures[number]
-            self._greys[number] = flow.as_grey(image_files.to_uint8(frame))
-        return self._greys[number]
+    @property
+    def has_reference(self) -> bool:
+        """Whether the results were compared with more than the input."""
+        return self.reference != NO_REFERENCE
 
 
-class _Result:
-    """What is gathered of one result, frame by frame."""
+class ClipEvaluator:
+    """Runs networks over one clip and measures their results. Serves one `run`.
 
-    def __init__(self, sigma: float) -> None:
-        self.stability = metrics.Stability(sigma)
-        self.warping = metrics.WarpingError()
-        self.flow_difference = flow.FlowDifference()
-        self.ssim = 0.0  # sum over the frames
-        self.psnr: list[float] = []
+    Three stages work at the same time, on chunks of frames: a thread reads a chunk, the networks
+    run on the one before, and a third thread measures the results of the one before that.
 
-    def measures(self) -> dict[str, float]:
-        found = self.stability.result() if self.stability.frames else {}
-        found["ssim"] = self.ssim / len(self.psnr) if self.psnr else math.nan
-        found["warping_error"] = self.warping.result()
-        found["flow_difference"] = self.flow_difference.result()
-        return {measure.key: found.get(measure.key, math.nan) for measure in MEASURES}
-
-
-class Measuring:
-    """One clip, on its way through the networks and the measures."""
+    Args:
+        clip: the clip.
+        models: name to Keras model.
+        config: how to run and measure them.
+        previews: takes what the report shows. None: nothing is shown.
+    """
 
     def __init__(
         self,
-        material: materials.Material,
-        networks: Mapping[str, Any],
-        task: tasks.Task,
-        values: tuple[float, float],
-        flow_method: str,
-        memory: float | None,
-        sigma: float,
-        previews: Path | None,
+        clip: EvaluationClip,
+        models: Mapping[str, Any],
+        config: EvaluationConfig,
+        previews: Previews | None = None,
     ) -> None:
-        self.material, self.networks, self.task = material, networks, task
-        self.values = values
-        self.flow_method, self.memory, self.previews = flow_method, memory, previews
-        self.results = {name: _Result(sigma) for name in (INPUT, *networks)}
-        self.count = 0
-        self.notes = material.notes
-        self.flow_step = 1
-        if material.motion is None and flow_method != "none" and material.count is not None:
-            self.flow_step = math.ceil(material.count / FLOW_PAIRS)
-        if self.flow_step > 1:
-            self.notes.append(
-                f"Flow was estimated at one pair of neighbours in {self.flow_step}, about "
-                f"{FLOW_PAIRS} in all."
-            )
-        self._last: dict[str, np.ndarray] = {}  # grey frames
-        self._columns: dict[str, list[np.ndarray]] = {}
-        self._previews: dict[str, Any] = {}
+        self.clip, self.models, self.config, self.previews = clip, models, config, previews
+        self.results = {
+            name: ResultMeasures(config.sigma, is_compared=name != INPUT or clip.has_reference)
+            for name in (INPUT, *models)
+        }
+        self.notes = [*clip.notes]
+        self.flow_step = self._choose_flow_step()
+        self.count = 0  # frames measured
+        self._last_images: dict[str, np.ndarray] = {}  # of the chunk before
 
-    def run(self, bar: Any) -> ClipEvaluation:
-        """Read, run and measure; what was measured before a clip breaks off is kept."""
-        runners: dict[str, Any] = {}
-        advance = bar(self.material.name, self.material.count)
-        pending: Future[None] | None = None
-        if self.previews is not None:
-            self.previews.mkdir()
-        frames = video.prefetch(self._chunks())
-        is_complete = True
-        with (
-            ThreadPoolExecutor(1) as turn,
-            ThreadPoolExecutor(2) as pool,
-            contextlib.ExitStack() as opened,
-        ):
-            try:
-                for x, y in frames:
-                    if not runners:
-                        runners = self._runners(x)
-                    made = {name: run(x) for name, run in runners.items()}
-                    if pending is not None:
-                        pending.result()
-                    pending = turn.submit(self._measure, x, y, made, pool, opened)
-                    advance(len(x))
-                if pending is not None:
-                    pending.result()
-            except video.BrokenClip as error:
-                if pending is not None:
-                    pending.result()
-                if self.count < 2:
-                    raise
-                is_complete = False
-                reason = str(error)
-                self.notes.append(
-                    f"{reason[0].upper()}{reason[1:]}; what came before was measured."
-                )
+    def run(self, start: Callable[..., Callable[..., Any]]) -> ClipEvaluation:
+        """Read, run and measure the clip.
+
+        Args:
+            start: starts a progress bar, as from `progress.bars`.
+
+        Raises:
+            ValueError: if a model does not fit the clip or the task, or the clip has fewer than 2
+                frames.
+        """
+        broken = self._measure_all(start(self.clip.name, self.clip.count))
         if self.count < 2:
-            raise video.ClipError(
-                f"clip {self.material.name} must have at least 2 frames. Received: {self.count}"
+            raise broken or video.ClipError(
+                f"clip {self.clip.name} must have at least 2 frames. Received: {self.count}"
             )
-        results = {name: r.measures() for name, r in self.results.items()}
-        if results[INPUT]["psnr"] > NOTHING_TO_DO:
+        if broken is not None:
+            reason = str(broken)
             self.notes.append(
-                f"{self.task.baseline_name.capitalize()} is right already (a grey clip?), so that "
-                "contrast, structure and temporal error say nothing."
+                f"{reason[0].upper()}{reason[1:]}; the frames before that were measured."
             )
-        compared = {name: r for name, r in self.results.items() if r.stability.frames}
-        flicker = {name: r.stability.flicker()[0].tolist() for name, r in compared.items()}
-        psnr = {name: r.psnr for name, r in compared.items()}
-        return ClipEvaluation(
-            self.material.name,
-            self.count,
-            self.material.size,
-            float(self.material.rate),
-            results,
-            {"flicker": flicker, "psnr": psnr},
-            self.material.reference,
-            tuple(self.notes),
-            is_complete,
-        )
+        return self._evaluation(is_complete=broken is None)
+
+    def _choose_flow_step(self) -> int:
+        """The distance between pairs of neighbours at which flow is estimated."""
+        is_estimated = self.clip.motion is None and self.config.flow_method != "none"
+        if not is_estimated or self.clip.count is None:
+            return 1
+        step = max(math.ceil(self.clip.count / FLOW_PAIRS), 1)
+        if step > 1:
+            self.notes.append(
+                f"Flow was estimated at one pair of neighbours in {step}, about {FLOW_PAIRS} in "
+                "all."
+            )
+        return step
+
+    def _measure_all(self, advance: Callable[[int], Any]) -> video.BrokenClip | None:
+        """Measure frame by frame; return the error where the clip ends too early."""
+        runners: dict[str, inference.FrameRunner] = {}
+        broken = None
+        with (
+            ThreadPoolExecutor(1) as measuring,
+            ThreadPoolExecutor(2) as pool,
+            contextlib.closing(video.prefetch(self._chunks())) as chunks,
+        ):
+            measured: Future[None] = measuring.submit(lambda: None)
+            try:
+                for x, targets in chunks:
+                    runners = runners or self._runners(x)
+                    predictions = {name: run(x) for name, run in runners.items()}
+                    measured.result()
+                    measured = measuring.submit(self._measure, x, targets, predictions, pool)
+                    advance(len(x))
+            except video.BrokenClip as error:
+                broken = error
+            measured.result()
+        return broken
 
     def _chunks(self) -> Iterator[tuple[np.ndarray, list[np.ndarray | None]]]:
-        for chunk in video.chunks(self.material.frames(), math.prod(self.material.size)):
+        frames = self.clip.frames(note=self.notes.append)
+        for chunk in video.chunks(frames, math.prod(self.clip.size)):
             yield np.stack([x for x, _ in chunk]).astype(np.float32), [y for _, y in chunk]
 
-    def _runners(self, x: np.ndarray) -> dict[str, Any]:
-        found = {}
-        for name, model in self.networks.items():
+    def _runners(self, x: np.ndarray) -> dict[str, inference.FrameRunner]:
+        config, runners = self.config, {}
+        for name, model in self.models.items():
             try:
-                run = inference.runner(model, *x.shape[1:], memory=self.memory, value_range=self.values)
+                run = inference.runner(model, *x.shape[1:], config.memory, config.value_range)
             except ValueError as error:
+                raise ValueError(f"model {name} cannot run on {self.clip.name}: {error}") from error
+            if run.scale != config.task.scale:
                 raise ValueError(
-                    f"model {name} cannot be run on {self.material.name}: {error}"
-                ) from (error)
-            if run.scale != self.task.scale:
-                raise ValueError(
-                    f"model {name} returns {run.scale} times the size of what it is given, and the "
-                    f"task {self.task.name} asks for {self.task.scale} times; "
+                    f"model {name} returns {run.scale} times the size of its input, but the task "
+                    f"{config.task.name} needs {config.task.scale} times; "
                     "see --task super-resolution, super-resolution-3 and -4"
                 )
             if run.tiles > 1:
-                self.notes.append(
-                    f"{name} ran in {run.tiles} tiles of {run.tile[1]} x {run.tile[0]} pixels."
-                )
-            found[name] = run
-        return found
+                height, width = run.tile
+                self.notes.append(f"{name} ran in {run.tiles} tiles of {width} x {height} pixels.")
+            runners[name] = run
+        return runners
 
     def _measure(
-        self, x: np.ndarray, y: list[np.ndarray | None], made: dict, pool: Any, opened: Any
+        self,
+        x: np.ndarray,
+        targets: list[np.ndarray | None],
+        predictions: Mapping[str, np.ndarray],
+        pool: Executor,
     ) -> None:
-        floor = np.asarray(self.task.baseline(x), np.float32)
-        truth = floor
-        if self.material.has_reference:
-            truth = np.stack([t for t in y if t is not None])
-        for name, prediction in made.items():
-            if prediction.shape != truth.shape:
-                raise ValueError(
-                    f"model {name} must return {truth.shape[-1]} channels for the task "
-                    f"{self.task.name}. Received: {prediction.shape[-1]}"
-                )
-        made = {**made, INPUT: floor, REFERENCE: truth}
-
-        def show(name: str) -> _Shown:
-            return _Shown(self.task.decode(x, made[name]), self._last.get(name))
-
-        apart = [name for name in made if name != REFERENCE or self.material.has_reference]
-        shown = dict(zip(apart, pool.map(show, apart)))
-        self._last = {name: of.pictures[-1] for name, of in shown.items()}
-        shown.setdefault(REFERENCE, shown[INPUT])
-        numbers = range(self.count, self.count + len(x))
-        sampled = [i for i, number in enumerate(numbers) if self._is_sampled(number)]
-        if self.material.motion is None:
-            motions = dict(zip(sampled, pool.map(self._flow_and_mask(shown[INPUT]), sampled)))
-        else:
-            known = self.material.motion
-            motions = {i: (known[n - 1], None) for i, n in enumerate(numbers) if n > 0}
-        flows = dict(zip(sampled, pool.map(_farneback(shown[REFERENCE]), sampled)))
-        done = [
-            pool.submit(self._update, name, made[name], truth, shown, motions, flows)
-            for name in self.results
+        """Measure the results of the next chunk, several at the same time."""
+        baseline = np.asarray(self.config.task.baseline(x), np.float32)
+        outputs = {INPUT: baseline, **predictions}
+        if self.clip.has_reference:
+            outputs[REFERENCE] = np.stack(targets)  # type: ignore[arg-type]
+        target = outputs.get(REFERENCE, baseline)
+        self._check_shapes(predictions, target)
+        decode = functools.partial(self._decode, x)
+        decoded = dict(zip(outputs, pool.map(decode, outputs, outputs.values())))
+        self._last_images = {name: frames.images[-1] for name, frames in decoded.items()}
+        truth = self._truth(target, decoded, pool)
+        updates = [
+            pool.submit(result.update, outputs[name], decoded[name], truth)
+            for name, result in self.results.items()
         ]
-        for name in apart:
-            self._keep(name, shown[name].pictures, opened)
-        for future in done:
-            future.result()
+        if self.previews is not None:
+            for name, frames in decoded.items():
+                self.previews.add(name, frames.images)
+        for update in updates:
+            update.result()
         self.count += len(x)
 
-    def _update(
-        self,
-        name: str,
-        prediction: np.ndarray,
-        truth: np.ndarray,
-        shown: dict[str, _Shown],
-        motions: dict[int, tuple],
-        flows: dict[int, np.ndarray],
-    ) -> None:
-        """A result's next frames; motions and flows by number of the frame they lead to."""
-        result, own = self.results[name], shown[name]
-        for i, picture in enumerate(own.pictures):
-            result.warping.update_state(picture, *motions.get(i, (None, None)))
-        if name == INPUT and not self.material.has_reference:
-            return  # it is what the others are held against
-        result.stability.update_state(truth, prediction)
-        result.psnr += [_decibel(float(np.square(p - t).mean())) for p, t in zip(prediction, truth)]
-        for v, p in zip(shown[REFERENCE].pictures, own.pictures):
-            result.ssim += flow.ssim(v, p)
-        for i, true_flow in flows.items():
-            result.flow_difference.update_state(true_flow, _farneback(own)(i))
+    def _check_shapes(self, predictions: Mapping[str, np.ndarray], target: np.ndarray) -> None:
+        for name, prediction in predictions.items():
+            if prediction.shape != target.shape:
+                raise ValueError(
+                    f"model {name} must return {target.shape[-1]} channels for the task "
+                    f"{self.config.task.name}. Received: {prediction.shape[-1]}"
+                )
+
+    def _decode(self, x: np.ndarray, name: str, output: np.ndarray) -> DecodedFrames:
+        return DecodedFrames(self.config.task.decode(x, output), self._last_images.get(name))
+
+    def _truth(
+        self, target: np.ndarray, decoded: Mapping[str, DecodedFrames], pool: Executor
+    ) -> Truth:
+        """The target of a chunk, its motion and its flow."""
+        reference = decoded.get(REFERENCE, decoded[INPUT])
+        numbers = range(self.count, self.count + len(target))
+        sampled = [i for i, number in enumerate(numbers) if self._is_sampled(number)]
+        motions: dict[int, Motion]
+        if self.clip.motion is None:
+            estimate = functools.partial(decoded[INPUT].motion, method=self.config.flow_method)
+            motions = dict(zip(sampled, pool.map(estimate, sampled)))
+        else:
+            known = self.clip.motion
+            motions = {i: (known[n - 1], None) for i, n in enumerate(numbers) if n > 0}
+        flows = dict(zip(sampled, pool.map(reference.flow, sampled)))
+        return Truth(target, reference, motions, flows)
 
     def _is_sampled(self, number: int) -> bool:
-        """Whether flow is estimated from the frame before to this one."""
-        return self.flow_method != "none" and number > 0 and number % self.flow_step == 0
+        """Whether flow from the frame before to this one is estimated."""
+        is_pair = number > 0 and number % self.flow_step == 0
+        return is_pair and self.config.flow_method != "none"
 
-    def _flow_and_mask(self, shown: _Shown) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
-        def of(number: int) -> tuple[np.ndarray, np.ndarray]:
-            before, grey = shown.grey(number - 1), shown.grey(number)
-            forward = flow.estimate(before, grey, self.flow_method)
-            backward = flow.estimate(grey, before, self.flow_method)
-            return forward, flow.trusted(forward, backward)
-
-        return of
-
-    def _keep(self, name: str, frames: np.ndarray, opened: contextlib.ExitStack) -> None:
-        """What the report shows of the first frames."""
-        if self.previews is None:
-            return
-        columns = self._columns.setdefault(name, [])
-        places = _places(frames.shape[2])
-        for frame in image_files.to_uint8(frames[: max(SHOWN_FRAMES - len(columns), 0)]):
-            columns.append(frame[:, places])
-            if name not in self._previews:
-                rate = self.material.rate.limit_denominator(60000)
-                writer = video.writer(self._preview(name), rate, crf=PREVIEW_CRF)
-                self._previews[name] = opened.enter_context(writer)
-            height, width = _shown_size(*frame.shape[:2])
-            self._previews[name](video.resize(frame, width, height))
-
-    def _preview(self, name: str) -> Path:
-        assert self.previews is not None
-        number = [INPUT, *self.networks, REFERENCE].index(name)
-        return self.previews / f"{number}.mp4"
-
-    def section(self, measured: ClipEvaluation) -> report.ClipSection:
-        """What the report shows of this clip."""
-        maps = {
-            name: result.stability.flicker()[1]
-            for name, result in self.results.items()
-            if result.stability.frames
-        }
-        # The column where the first network flickers most.
-        first = maps[next(iter(self.networks))]
-        column = int(first[:, _places(first.shape[1])].mean(axis=0).argmax())
-        panels = []
-        for name in (*self.results, REFERENCE):
-            if name == REFERENCE and not self.material.has_reference:
-                continue
-            heat = maps.get(name)
-            if heat is not None:
-                size = _shown_size(*heat.shape)
-                heat = video.resize(heat.astype(np.float32), size[1], size[0])
-            panels.append(
-                report.Panel(
-                    label(name, self.task),
-                    self._preview(name),
-                    np.stack([c[:, column] for c in self._columns[name]], axis=1),
-                    heat,
-                )
+    def _evaluation(self, is_complete: bool) -> ClipEvaluation:
+        measures = {name: result.result() for name, result in self.results.items()}
+        if measures[INPUT]["psnr"] > _PERFECT_PSNR:
+            self.notes.append(
+                f"The baseline prediction, {self.config.task.baseline_name}, is already right (a "
+                "grey clip?), so that contrast, structure and temporal error mean nothing."
             )
-        shown = min(measured.frames, SHOWN_FRAMES)
-        notes = [f"Held against {measured.reference}.", *measured.notes]
-        if shown < measured.frames:
-            notes.append(f"Players and slices show its first {shown} of {measured.frames} frames.")
-        rows = {
-            label(name, self.task): as_shown(measures)
-            for name, measures in measured.measures.items()
-        }
-        plots = {"Flicker (rms of fast error)": "flicker", "PSNR, dB": "psnr"}
-        per_frame = {
-            title: {
-                label(name, self.task): series[:shown]
-                for name, series in measured.per_frame[key].items()
-            }
-            for title, key in plots.items()
-        }
-        return report.ClipSection(
-            measured.name, measured.rate, shown, panels, rows, per_frame, notes
+        compared = {name: result for name, result in self.results.items() if result.is_compared}
+        flicker = {name: result.stability.flicker() for name, result in compared.items()}
+        if self.previews is not None:
+            self.previews.flicker_maps = {name: pixels for name, (_, pixels) in flicker.items()}
+        return ClipEvaluation(
+            name=self.clip.name,
+            frames=self.count,
+            size=self.clip.size,
+            rate=float(self.clip.rate),
+            measures=measures,
+            per_frame={
+                "flicker": {name: frames.tolist() for name, (frames, _) in flicker.items()},
+                "psnr": {name: result.psnr for name, result in compared.items()},
+            },
+            reference=self.clip.reference,
+            notes=tuple(self.notes),
+            is_complete=is_complete,
         )
-
-
-def _farneback(shown: _Shown) -> Callable[[int], np.ndarray]:
-    """The flow from the frame before to a frame of a chunk, by its number in it."""
-    return lambda i: flow.estimate(shown.grey(i - 1), shown.grey(i), "farneback")
-
-
-def _places(width: int) -> np.ndarray:
-    """The columns that are kept over time."""
-    return np.linspace(0, width - 1, _COLUMNS + 2)[1:-1].astype(int)
-
-
-def _decibel(mean_squared_error: float) -> float:
-    return math.inf if mean_squared_error == 0 else -10.0 * math.log10(mean_squared_error)
-
-
-def _shown_size(height: int, width: int) -> tuple[int, int]:
-    factor = min(1.0, SHOWN_WIDTH / width)
-    return tuple(max(round(side * factor / 2) * 2, 2) for side in (height, width))  # type: ignore[return-value]
-
-
-def label(name: str, task: tasks.Task) -> str:
-    """What the report calls a result."""
-    if name != INPUT or task.baseline_name == tasks.restoration.baseline_name:
-        return name
-    return f"{INPUT} ({task.baseline_name})"
-
-
-def as_shown(measures: Mapping[str, float]) -> dict[str, float]:
-    """Measures in the units of `MEASURES`."""
-    return {**measures, "warping_error": measures["warping_error"] * WARPING_UNIT}

@@ -1,4 +1,4 @@
-"""What networks are measured on: clips with what should come out, and filmed stills."""
+"""Evaluation clips, read frame by frame."""
 
 from __future__ import annotations
 
@@ -12,117 +12,174 @@ import numpy as np
 
 from keras_temporal_reg.evaluation import camera
 from keras_temporal_reg.io import image_files, video
-from keras_temporal_reg.tasks import _task as tasks
+from keras_temporal_reg.tasks import Task
 
 STILL_FRAMES = 60
 NO_REFERENCE = "the input itself, since no reference was given"
 
+FramePair = tuple[np.ndarray, "np.ndarray | None"]  # x, and y where there is a reference
+Note = Callable[[str], None]  # takes a sentence for the user
 
-@dataclasses.dataclass
-class Material:
-    """A clip to be measured on: ``(input picture or x, target picture or None)`` frames."""
+
+def _ignore(sentence: str) -> None:
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationClip:
+    """A clip to run networks on, with its reference.
+
+    Attributes:
+        name: for tables.
+        size: height and width of x, in pixels.
+        rate: frames per second.
+        count: number of frames; None if unknown.
+        read: ``read(note)`` yields the frames x and y; it calls ``note`` with what only reading
+            shows.
+        reference: what y is, as a phrase; `NO_REFERENCE` where y is None.
+        motion: ``(frames - 1, 8)`` transforms, the motion of y from frame to frame; None if
+            unknown.
+        notes: sentences for the user.
+    """
 
     name: str
-    size: tuple[int, int]  # of x
+    size: tuple[int, int]
     rate: Fraction
     count: int | None
-    frames: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]]  # x and y
-    has_reference: bool
+    read: Callable[[Note], Iterator[FramePair]]
     reference: str
-    motion: np.ndarray | None = None  # of y from frame to frame, where it is known exactly
-    notes: list[str] = dataclasses.field(default_factory=list)
+    motion: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether y is known."""
+        return self.reference != NO_REFERENCE
+
+    def frames(self, note: Note = _ignore) -> Iterator[FramePair]:
+        """Yield the frames x and y."""
+        return self.read(note)
 
 
-def of_clip(clip: Path, reference: Path | None, task: tasks.Task, rate: float | None) -> Material:
-    """A clip that networks are given, and one of what should come out if there is any.
+def of_clip(
+    clip: Path, reference: Path | None, task: Task, rate: float | None = None
+) -> EvaluationClip:
+    """Make an evaluation clip of a file or folder.
 
     Args:
-        clip: a file or a folder.
-        reference: likewise, `task.scale` times as large; or None.
-        task: makes x of the one and y of the other.
-        rate: frames a second, of folders.
+        clip: what the networks are given: a file, or a folder with one image per frame.
+        reference: likewise, `task.scale` times as large: what they should return. None: the clip
+            itself, where the task makes its input from the target; else there is no reference.
+        task: makes x and y of their frames.
+        rate: frames per second, for folders.
 
     Raises:
-        ValueError: if the two do not fit each other.
+        ValueError: if the clip cannot be read, or the two do not fit each other.
     """
-    about = video.info(clip, rate)
-    notes = list(about.notes)
-    if about.is_linear and task.name != "hdr":
+    info = video.info(clip, rate)
+    notes = list(info.notes)
+    if info.is_linear and task.name != "hdr":
         notes.append("It holds linear light, which was given to the network as it is.")
+    read = _read_clip(clip, task)
+    phrase = "the clip itself, of which the input was made"
     if reference is not None:
-        other = video.info(reference, rate)
-        expected = (about.height * task.scale, about.width * task.scale)
-        if (other.height, other.width) != expected:
-            raise ValueError(
-                f"reference {reference} must have frames of {expected[1]} x {expected[0]}, to fit "
-                f"clip {clip}. Received: {other.width} x {other.height}"
-            )
-
-    def both() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        inputs = (video.to_float32(frame.pixels) for frame in video.frames(clip))
-        if reference is None:
-            # Where x is made of the frames, the frames are the target.
-            own = task.encode_input is None
-            for frame in inputs:
-                yield task.input(frame), task.target(frame) if own else None
-            return
-        given = (video.to_float32(frame.pixels) for frame in video.frames(reference))
-        for frame, truth in itertools.zip_longest(inputs, given):
-            if frame is None or truth is None:
-                notes.append("Clip and reference have different lengths; the shorter one counts.")
-                return
-            yield task.input(frame), task.target(truth)
-
-    serves = reference is None and (task.encode_input is not None or task.name == "restoration")
-    return Material(
-        clip.stem or clip.name,
-        (about.height, about.width),
-        about.rate,
-        about.frames,
-        both,
-        not serves,
-        NO_REFERENCE
-        if serves
-        else f"the clip {reference.name}"
-        if reference is not None
-        else "the clip itself, of which the input was made",
-        notes=notes,
+        _check_reference_size(reference, info, task.scale, rate)
+        read = _read_clip_and_reference(clip, reference, task)
+        phrase = f"the clip {reference.name}"
+    elif not _makes_input(task):
+        phrase = NO_REFERENCE
+    return EvaluationClip(
+        name=clip.stem or clip.name,
+        size=(info.height, info.width),
+        rate=info.rate,
+        count=info.frames,
+        read=read,
+        reference=phrase,
+        notes=tuple(notes),
     )
 
 
-def of_still(still: Path, task: tasks.Task) -> Material:
-    """A clip of `STILL_FRAMES` frames by a virtual camera over a picture, of which x is made."""
-    picture = image_files.read(still)
-    path = camera.path(STILL_FRAMES, *picture.shape[:2])
-    height, width = camera.frame_size(*picture.shape[:2])
-    if task.name == "restoration":
-        reference, known = NO_REFERENCE, False
-    else:
-        reference, known = "the picture itself, of which the input was made", True
+def of_still(still: Path, task: Task) -> EvaluationClip:
+    """Make a clip of `STILL_FRAMES` frames that a virtual camera takes of an image.
 
-    def both() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        return (task.encode(frame) for frame in camera.film(picture, path))
+    Args:
+        still: an image file.
+        task: makes x and y of each frame.
 
-    return Material(
-        still.stem,
-        (height // task.scale, width // task.scale),
-        video.FOLDER_RATE,
-        STILL_FRAMES,
-        both,
-        known,
-        reference,
+    Raises:
+        ValueError: if the image cannot be read.
+    """
+    image = image_files.read(still)
+    path = camera.path(STILL_FRAMES, *image.shape[:2])
+    height, width = camera.frame_size(*image.shape[:2])
+    known = "the image itself, of which the input was made"
+    return EvaluationClip(
+        name=still.stem,
+        size=(height // task.scale, width // task.scale),
+        rate=video.FOLDER_RATE,
+        count=STILL_FRAMES,
+        read=lambda note: (task.encode(frame) for frame in camera.film(image, path)),
+        reference=NO_REFERENCE if task.name == "restoration" else known,
         motion=camera.motion(path),
-        notes=["A virtual camera moves over a still picture; its motion is known exactly."],
+        notes=("A virtual camera moves over a still image; its motion is known exactly.",),
     )
 
 
-def of_frames(name: str, frames: np.ndarray, rate: Fraction, task: tasks.Task) -> Material:
-    """Frames in memory, ``(frames, height, width, 3)`` RGB in [0, 1], of which x and y are made."""
+def of_frames(name: str, frames: np.ndarray, rate: Fraction, task: Task) -> EvaluationClip:
+    """Make an evaluation clip of frames in memory.
 
-    def both() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        return (task.encode(frame) for frame in frames)
-
+    Args:
+        name: for tables.
+        frames: ``(frames, height, width, 3)`` RGB in [0, 1].
+        rate: frames per second.
+        task: makes x and y of each frame.
+    """
     height, width = frames.shape[1:3]
-    size = (height // task.scale, width // task.scale)
-    reference = "the frames themselves, of which the input was made"
-    return Material(name, size, rate, len(frames), both, True, reference)
+    return EvaluationClip(
+        name=name,
+        size=(height // task.scale, width // task.scale),
+        rate=rate,
+        count=len(frames),
+        read=lambda note: (task.encode(frame) for frame in frames),
+        reference="the frames themselves, of which the input was made",
+    )
+
+
+def _makes_input(task: Task) -> bool:
+    """Whether frames of a clip are targets, of which the task makes its input."""
+    return task.encode_input is None and task.name != "restoration"
+
+
+def _check_reference_size(
+    reference: Path, clip: video.ClipInfo, scale: int, rate: float | None
+) -> None:
+    info = video.info(reference, rate)
+    expected = (clip.height * scale, clip.width * scale)
+    if (info.height, info.width) != expected:
+        raise ValueError(
+            f"reference {reference} must have frames of {expected[1]} x {expected[0]}, to fit "
+            f"clip {clip.path}. Received: {info.width} x {info.height}"
+        )
+
+
+def _read_clip(clip: Path, task: Task) -> Callable[[Note], Iterator[FramePair]]:
+    def read(note: Note) -> Iterator[FramePair]:
+        for frame in video.frames(clip):
+            rgb = video.to_float32(frame.pixels)
+            yield task.encode(rgb) if _makes_input(task) else (task.input(rgb), None)
+
+    return read
+
+
+def _read_clip_and_reference(
+    clip: Path, reference: Path, task: Task
+) -> Callable[[Note], Iterator[FramePair]]:
+    def read(note: Note) -> Iterator[FramePair]:
+        for frame, target in itertools.zip_longest(video.frames(clip), video.frames(reference)):
+            if frame is None or target is None:
+                note("Clip and reference have different lengths; the shorter one counts.")
+                return
+            x = task.input(video.to_float32(frame.pixels))
+            yield x, task.target(video.to_float32(target.pixels))
+
+    return read

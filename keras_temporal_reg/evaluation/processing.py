@@ -1,31 +1,34 @@
-"""Run a network over a clip and write what it makes of it."""
+"""`ktr.process`: run a network over a clip and write the result. Needs the extra ``video``."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg.core import validation
+from keras_temporal_reg import tasks
+from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.evaluation import inference
+from keras_temporal_reg.evaluation.config import check_value_range
 from keras_temporal_reg.io import progress, video
 from keras_temporal_reg.saved_models import model_files
-from keras_temporal_reg.tasks import _task as tasks
 
 
 @dataclasses.dataclass(frozen=True)
 class Processed:
-    """What `process` wrote.
+    """The result of `process`.
 
     Attributes:
         output: the new clip.
-        frames: how many.
+        frames: their number.
         size: height and width, in pixels.
-        rate: frames a second.
-        is_complete: False where the clip broke off; what came before was written.
-        notes: what a user should know, in sentences.
+        rate: frames per second.
+        is_complete: False where the input clip ended too early; the frames before were written.
+        notes: sentences for the user.
     """
 
     output: Path
@@ -36,30 +39,31 @@ class Processed:
     notes: tuple[str, ...]
 
 
+@deprecation.renamed_arguments(values="value_range")
 def process(
     model: Any,
     clip: Any,
     output: Any,
     *,
     task: str | tasks.Task = "restoration",
-    values: tuple[float, float] = (0.0, 1.0),
+    value_range: tuple[float, float] = (0.0, 1.0),
     memory: float | None = None,
     rate: float | None = None,
     allow_code: bool = False,
     show_progress: bool = True,
 ) -> Processed:
-    """Write the clip that a network makes of a clip: same frame count, times and sound.
+    """Write what a network makes of a clip: same frame count, frame times and sound.
 
     Args:
         model: file of a saved Keras model, or a Keras model.
-        clip: a file, or a folder with one picture a frame.
-        output: a file whose suffix, one of `video.CODECS`, says the format; without a suffix a
-            folder of PNG pictures. It appears when it is complete.
-        task: a task of `tasks`, its name, or the dotted path of one of your own.
-        values: what the model takes and returns for black and white.
+        clip: a file, or a folder with one image per frame.
+        output: a file whose suffix, one of `video.CODECS`, selects the format; without a suffix a
+            folder of PNG images. It appears when it is complete.
+        task: a task of `tasks`, its name, or the dotted path of a task of your own.
+        value_range: the values of the model that stand for black and white.
         memory: megabytes for the network's layers; larger frames are cut into tiles.
-        rate: frames a second, for folders.
-        allow_code: load a model that carries code of its own (Lambda layers).
+        rate: frames per second, for folders.
+        allow_code: load a model that contains code of its own (Lambda layers).
         show_progress: show a progress bar.
 
     Raises:
@@ -73,39 +77,52 @@ def process(
     """
     clip, output = Path(clip), Path(output)
     task = tasks.find(task) if isinstance(task, str) else task
+    check_value_range(value_range)
     if output.resolve() == clip.resolve():
         raise ValueError(f"output must be another file than the clip. Received: {output}")
     if output.suffix:
         validation.one_of("the suffix of output", output.suffix.lower(), tuple(video.CODECS))
-    about = video.info(clip, rate)
-    network = model_files.load(model, allow_code=allow_code).model if _is_path(model) else model
+    info = video.info(clip, rate)
+    if isinstance(model, (str, Path)):
+        model = model_files.load(model, allow_code=allow_code).model
     output.parent.mkdir(parents=True, exist_ok=True)
-    notes = list(about.notes)
-    count, size, run = 0, (0, 0), None
-    broken: video.BrokenClip | None = None
-    frames = video.prefetch(video.chunks(video.frames(clip), about.height * about.width))
+    notes = list(info.notes)
+    count, size, is_complete = 0, (0, 0), True
+    results = _results(model, info, task, memory, value_range)
     with (
-        progress.bars(show_progress) as bar,
-        video.writer(output, about.rate, clip if about.has_audio else None) as add,
+        progress.bars(show_progress) as start,
+        video.writer(output, info.rate, clip if info.has_audio else None) as add,
+        contextlib.closing(results),
     ):
-        advance = bar(clip.name, about.frames)
+        advance = start(clip.name, info.frames)
         try:
-            for chunk in frames:
-                x = np.stack([task.input(video.to_float32(frame.pixels)) for frame in chunk])
-                if run is None:
-                    run = inference.runner(network, *x.shape[1:], memory=memory, value_range=values)
-                for frame, picture in zip(chunk, task.decode(x, run(x))):
-                    add(picture, frame.time)
-                    count += 1
-                    size = picture.shape[:2]
-                advance(len(chunk))
+            for image, time in results:
+                add(image, time)
+                advance()
+                count, size = count + 1, image.shape[:2]
         except video.BrokenClip as error:
             if not count:
                 raise
-            broken = error
-    if broken is not None:
-        notes.append(f"{broken}; {output} holds what came before.")
-    return Processed(output, count, size, float(about.rate), broken is None, tuple(notes))
+            is_complete = False
+            notes.append(f"{error}; {output} holds the frames before that.")
+    return Processed(output, count, size, float(info.rate), is_complete, tuple(notes))
+
+
+def _results(
+    model: Any,
+    clip: video.ClipInfo,
+    task: tasks.Task,
+    memory: float | None,
+    value_range: tuple[float, float],
+) -> Generator[tuple[np.ndarray, Any], None, None]:
+    """Yield what the model makes of each frame, as RGB in [0, 1], and the frame's time."""
+    run = None
+    chunks = video.prefetch(video.chunks(video.frames(clip.path), clip.height * clip.width))
+    with contextlib.closing(chunks):
+        for chunk in chunks:
+            x = np.stack([task.input(video.to_float32(frame.pixels)) for frame in chunk])
+            run = run or inference.runner(model, *x.shape[1:], memory, value_range)
+            yield from zip(task.decode(x, run(x)), (frame.time for frame in chunk))
 
 
 def show(result: Processed) -> None:
@@ -114,7 +131,3 @@ def show(result: Processed) -> None:
     print(f"{result.output}: {result.frames} frames of {width} x {height}.")
     for note in result.notes:
         print(note)
-
-
-def _is_path(model: Any) -> bool:
-    return isinstance(model, (str, Path))

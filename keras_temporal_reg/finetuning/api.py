@@ -32,7 +32,7 @@ from keras_temporal_reg.data import _augment as data
 from keras_temporal_reg.data import _crops as crops
 from keras_temporal_reg.data import _directory as directory
 from keras_temporal_reg.evaluation import camera
-from keras_temporal_reg.evaluation import clips as materials
+from keras_temporal_reg.evaluation import clips as evaluation_clips
 from keras_temporal_reg.finetuning import schedule
 from keras_temporal_reg.finetuning import strength_search as choosing
 from keras_temporal_reg.io import atomic, progress
@@ -465,13 +465,15 @@ def _clip(
 ) -> dict[str, np.ndarray]:
     """x and y of a clip, of its first frames the middles, as `choosing.choose_alpha` takes them."""
     task = dataclasses.replace(task, scale=window.scale)
-    material = materials.of_clip(clip, None if reference is None else Path(reference), task, None)
-    if not material.has_reference:
+    evaluation_clip = evaluation_clips.of_clip(
+        clip, None if reference is None else Path(reference), task
+    )
+    if not evaluation_clip.has_reference:
         raise ValueError(
             f"clip {clip} needs a clip of what should come out of it, since task {task.name} does "
             "not make x of it: --reference CLIP (reference). Received: none"
         )
-    first = itertools.islice(material.frames(), CLIP_FRAMES)
+    first = itertools.islice(evaluation_clip.frames(), CLIP_FRAMES)
     cuts = [crops.center_crop((x, y), window) for x, y in first if y is not None]
     low, high = values
     x, y = (np.stack(part) * np.float32(high - low) + np.float32(low) for part in zip(*cuts))

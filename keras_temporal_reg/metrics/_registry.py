@@ -39,9 +39,13 @@ class Measure:
         """The title with the unit."""
         return f"{self.title}, {self.unit}" if self.unit else self.title
 
+    def in_unit(self, value: float) -> float:
+        """A value in the unit of tables."""
+        return self.factor * value
+
     def text(self, value: float) -> str:
-        """A value in the unit, as tables print it; ``"-"`` for NaN and infinity."""
-        return f"{self.factor * value:.{self.digits}f}" if math.isfinite(value) else "-"
+        """A value as tables print it, in their unit; ``"-"`` for NaN and infinity."""
+        return f"{self.in_unit(value):.{self.digits}f}" if math.isfinite(value) else "-"
 
 
 MEASURES: Mapping[str, Measure] = types.MappingProxyType(

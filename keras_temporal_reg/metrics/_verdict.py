@@ -14,7 +14,7 @@ TOLERANCE = 0.01  # of structure and contrast ratio
 _JUDGED = ("temporal_error", "relative_smoothness", "psnr", "structure", "contrast_ratio")
 
 
-class Outcome(str, enum.Enum):
+class Outcome(enum.StrEnum):
     """What `verdict` can find."""
 
     STABILIZED = "stabilized"

@@ -1,4 +1,4 @@
-"""`evaluate`: the numbers are those of the metrics, and words do not claim more than they say."""
+"""`evaluate`: numbers equal to those of the metrics, a verdict by the rule, honest warnings."""
 
 import dataclasses
 import json
@@ -13,8 +13,8 @@ from tensorflow import keras
 import keras_temporal_reg as ktr
 from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import api as evaluation
-from keras_temporal_reg.evaluation import clip_evaluator as measuring
-from keras_temporal_reg.evaluation import clips as materials
+from keras_temporal_reg.evaluation import clip_evaluator
+from keras_temporal_reg.evaluation.clips import STILL_FRAMES
 from keras_temporal_reg.io import image_files, video
 
 layers = keras.layers
@@ -42,9 +42,9 @@ def noisy(frames, deviation=0.1):
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory):
+def noisy_clip(tmp_path_factory):
     """A noisy clip and what it should be, as PNG, so that both are known to the bit."""
-    folder = tmp_path_factory.mktemp("material")
+    folder = tmp_path_factory.mktemp("clip")
     clip = as_folder(folder / "clip", noisy(moving()))
     return clip, as_folder(folder / "truth", moving())
 
@@ -67,8 +67,8 @@ def run(models, clips, output=None, **options):
     return ktr.evaluate(models, clips, output, show_progress=False, **options)
 
 
-def test_measures_are_those_of_the_metrics(material):
-    clip, truth = material
+def test_measures_are_those_of_the_metrics(noisy_clip):
+    clip, truth = noisy_clip
     result = run({"blurred": blur()}, [clip], references=[truth])
     (measured,) = result.clips
     x, v = (video.read(path).frames / np.float32(255) for path in (clip, truth))
@@ -84,8 +84,8 @@ def test_measures_are_those_of_the_metrics(material):
     assert result.mean["input"] == measured.measures["input"]
 
 
-def test_flow_measures_see_noise_and_motion(material):
-    clip, truth = material
+def test_flow_measures_see_noise_and_motion(noisy_clip):
+    clip, truth = noisy_clip
     result = run({"same": identity(), "blurred": blur()}, [clip], references=[truth])
     mean = result.mean
     assert mean["input"]["warping_error"] == pytest.approx(mean["same"]["warping_error"], rel=1e-4)
@@ -95,43 +95,45 @@ def test_flow_measures_see_noise_and_motion(material):
     assert mean["blurred"]["flow_difference"] < mean["same"]["flow_difference"]
 
 
-def test_without_flow_there_are_no_flow_measures(material):
-    result = run({"same": identity()}, [material[0]], flow_method="none")
+def test_without_flow_there_are_no_flow_measures(noisy_clip):
+    result = run({"same": identity()}, [noisy_clip[0]], flow_method="none")
     assert math.isnan(result.mean["same"]["warping_error"])
     assert math.isnan(result.mean["same"]["flow_difference"])
 
 
-def test_without_a_reference_the_input_serves_and_nothing_is_judged(material):
-    result = run({"before": identity(), "after": blur()}, [material[0]])
-    assert result.counts_as_stabilized is None
-    assert result.verdict.startswith("NOT JUDGED, since no reference was given")
+def test_without_a_reference_the_input_serves_and_nothing_is_judged(noisy_clip):
+    result = run({"before": identity(), "after": blur()}, [noisy_clip[0]])
+    assert result.verdict is None
+    assert result.summary.startswith("NOT JUDGED, since no reference was given")
     assert "no reference was given" in result.clips[0].reference
     assert math.isnan(result.mean["input"]["psnr"])
     assert result.mean["before"]["temporal_error"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_steadiness_bought_with_contrast_is_named(material):
-    clip, truth = material
+def test_smoothness_at_the_price_of_contrast_gives_a_warning(noisy_clip):
+    clip, truth = noisy_clip
     result = run({"before": identity(), "after": fade()}, [clip], references=[truth])
-    assert result.counts_as_stabilized is False
+    assert not result.verdict.is_stabilized
     assert result.mean["after"]["smoothness"] > result.mean["before"]["smoothness"]
-    assert any("bought with contrast" in warning for warning in result.warnings)
+    assert any("has less contrast" in warning for warning in result.warnings)
     assert run({"before": fade(), "after": identity()}, [clip], references=[truth]).warnings == ()
 
 
-def test_the_verdict_is_that_of_the_rule(material):
-    clip, truth = material
+def test_the_verdict_is_that_of_the_rule(noisy_clip):
+    clip, truth = noisy_clip
     result = run({"before": identity(), "after": blur()}, [clip], references=[truth])
     expected = metrics.verdict(
         result.mean["before"], result.mean["after"], result.mean["input"]["psnr"]
     )
-    assert (result.counts_as_stabilized, result.verdict) == expected
+    assert result.verdict == expected and result.summary == expected.sentence
+    with pytest.warns(DeprecationWarning, match="verdict.outcome"):
+        assert result.counts_as_stabilized is expected.is_stabilized
 
 
-def test_the_floor_is_never_marked_as_the_best(material, tmp_path):
+def test_the_baseline_is_never_marked_as_the_best(noisy_clip, tmp_path):
     keras.utils.set_random_seed(0)
     network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
-    result = run({"net": network}, [material[1]], tmp_path, task="colorization")
+    result = run({"net": network}, [noisy_clip[1]], tmp_path, task="colorization")
     assert result.mean["input"]["temporal_error"] < result.mean["net"]["temporal_error"]
     page = result.report.read_text()
     row = next(r for r in page.split("</tr>") if "input (grey)" in r)
@@ -139,11 +141,11 @@ def test_the_floor_is_never_marked_as_the_best(material, tmp_path):
     assert "<strong>" not in row
 
 
-def test_a_clip_of_which_the_input_is_made_is_its_own_reference(material):
+def test_a_clip_of_which_the_input_is_made_is_its_own_reference(noisy_clip):
     keras.utils.set_random_seed(0)
     network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
-    result = run({"net": network}, [material[1]], task="colorization")
-    x, y = ktr.tasks.colorization.encode(video.read(material[1]).frames / np.float32(255))
+    result = run({"net": network}, [noisy_clip[1]], task="colorization")
+    x, y = ktr.tasks.colorization.encode(video.read(noisy_clip[1]).frames / np.float32(255))
     expected = metrics.stability(y, network.predict(x, verbose=0))
     assert result.mean["net"]["temporal_error"] == pytest.approx(
         expected["temporal_error"], rel=1e-3
@@ -156,7 +158,7 @@ def test_a_grey_clip_has_no_colours_to_measure(tmp_path):
     keras.utils.set_random_seed(0)
     network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
     result = run({"net": network}, [as_folder(tmp_path / "grey", grey)], task="colorization")
-    assert "Grey is right already" in " ".join(result.clips[0].notes)
+    assert "grey, is already right" in " ".join(result.clips[0].notes)
 
 
 def test_a_still_has_exact_motion(tmp_path):
@@ -164,7 +166,7 @@ def test_a_still_has_exact_motion(tmp_path):
     image_files.write(tmp_path / "still.png", ndimage.gaussian_filter(noise, (3, 3, 0)))
     result = run({"same": identity()}, [], stills=[tmp_path / "still.png"])
     (measured,) = result.clips
-    assert measured.frames == materials.STILL_FRAMES
+    assert measured.frames == STILL_FRAMES
     assert "known exactly" in measured.notes[0] and "exact" in result.settings["flow"]
     assert measured.measures["same"]["warping_error"] < 1e-4
     doubling = keras.Sequential([keras.Input((None, None, 3)), layers.UpSampling2D(2)])
@@ -173,9 +175,9 @@ def test_a_still_has_exact_motion(tmp_path):
     assert result.mean["x2"]["warping_error"] < 1e-3
 
 
-def test_long_clips_have_flow_estimated_at_some_pairs(material, monkeypatch):
-    monkeypatch.setattr(measuring, "FLOW_PAIRS", 5)
-    result = run({"same": identity()}, [material[0]], references=[material[1]])
+def test_long_clips_have_flow_estimated_at_some_pairs(noisy_clip, monkeypatch):
+    monkeypatch.setattr(clip_evaluator, "FLOW_PAIRS", 5)
+    result = run({"same": identity()}, [noisy_clip[0]], references=[noisy_clip[1]])
     assert "one pair of neighbours in 3" in " ".join(result.clips[0].notes)
     assert result.mean["same"]["warping_error"] > 0
 
@@ -193,22 +195,33 @@ def test_a_broken_clip_keeps_what_came_before(tmp_path):
         run({"same": identity()}, [clip])
 
 
-def test_lengths_that_differ_are_told(material, tmp_path):
+def test_different_lengths_give_a_note(noisy_clip, tmp_path):
     shorter = as_folder(tmp_path / "shorter", moving(9))
-    result = run({"same": identity()}, [material[0]], references=[shorter])
+    result = run({"same": identity()}, [noisy_clip[0]], references=[shorter])
     assert result.clips[0].frames == 9
     assert "different lengths" in " ".join(result.clips[0].notes)
 
 
-def test_a_reference_of_another_size_is_refused(material, tmp_path):
+def test_a_reference_of_another_size_is_refused(noisy_clip, tmp_path):
     other = as_folder(tmp_path / "other", moving(3, 20, 28))
     with pytest.raises(ValueError, match=r"must have frames of 56 x 40.*Received: 28 x 20"):
-        run({"same": identity()}, [material[0]], references=[other])
+        run({"same": identity()}, [noisy_clip[0]], references=[other])
+
+
+def test_the_old_name_of_the_value_range_is_deprecated(noisy_clip):
+    scaled = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1.0)])
+    options = {"references": [noisy_clip[1]], "flow_method": "none"}
+    with pytest.warns(DeprecationWarning, match="value_range"):
+        result = run({"m": scaled}, [noisy_clip[0]], values=(0.0, 255.0), **options)
+    assert result.settings["value_range"] == [0.0, 255.0]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"value_range": (1.0, 1.0)}, r"value_range must be two finite numbers.*1\.0, 1\.0"),
+        ({"memory": 0}, "memory must be a number above 0"),
+        ({"sigma": -1.0}, "sigma must be a number above 0"),
         ({"models": {}}, "models must hold at least one model"),
         ({"clips": []}, "clips or stills must hold something"),
         ({"references": ["a", "b"]}, "one for each of the 1 clips. Received: 2"),
@@ -216,37 +229,37 @@ def test_a_reference_of_another_size_is_refused(material, tmp_path):
         ({"task": "magic"}, "task must be one of"),
     ],
 )
-def test_wrong_use_is_refused(material, options, message):
-    given = {"models": {"same": identity()}, "clips": [material[0]], **options}
+def test_wrong_use_is_refused(noisy_clip, options, message):
+    given = {"models": {"same": identity()}, "clips": [noisy_clip[0]], **options}
     with pytest.raises(ValueError, match=message):
         run(given.pop("models"), given.pop("clips"), **given)
 
 
-def test_a_network_that_does_not_fit_the_task_is_named(material):
+def test_a_network_that_does_not_fit_the_task_is_named(noisy_clip):
     doubling = keras.Sequential([keras.Input((None, None, 3)), layers.UpSampling2D(2)])
     with pytest.raises(ValueError, match=r"model x2 returns 2 times the size.*super-resolution"):
-        run({"x2": doubling}, [material[0]])
+        run({"x2": doubling}, [noisy_clip[0]])
     grey = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(1, 1)])
     with pytest.raises(ValueError, match="model grey must return 3 channels"):
-        run({"grey": grey}, [material[0]])
+        run({"grey": grey}, [noisy_clip[0]])
 
 
-def test_files_of_one_name_are_told_apart(tmp_path, material):
+def test_models_of_one_name_get_folders_in_their_names(tmp_path, noisy_clip):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         identity().save(tmp_path / name / "model.keras")
     paths = [tmp_path / name / "model.keras" for name in ("a", "b")]
-    result = run(paths, [material[0]])
+    result = run(paths, [noisy_clip[0]])
     assert [*result.mean] == ["input", "model", "b/model"]
 
 
 def test_a_point_in_a_folders_name_is_kept():
-    named = evaluation._paths(["/models/s_0", "/models/s_0.5", "/models/b.keras"])
+    named = evaluation._named_paths(["/models/s_0", "/models/s_0.5", "/models/b.keras"])
     assert [*named] == ["s_0", "s_0.5", "b"]
 
 
-def test_a_folder_of_results_is_written(tmp_path, material):
-    clip, truth = material
+def test_a_folder_of_results_is_written(tmp_path, noisy_clip):
+    clip, truth = noisy_clip
     output = tmp_path / "new" / "out"
     result = run(
         {"before": identity(), "after": blur()},
@@ -262,12 +275,12 @@ def test_a_folder_of_results_is_written(tmp_path, material):
     assert stored["mean"]["after"]["psnr"] == pytest.approx(result.mean["after"]["psnr"])
     page = result.report.read_text()
     assert "ktr evaluate &lt;these&gt;" in page
-    assert result.verdict.split(":")[0] in page
-    for measure in measuring.MEASURES:
+    assert result.summary.split(":")[0] in page
+    for measure in metrics.MEASURES.values():
         assert measure.title in page
 
 
-def test_memory_does_not_grow_with_the_clip(tmp_path, material):
+def test_memory_does_not_grow_with_the_clip(tmp_path, noisy_clip):
     """What is kept of a frame is a few numbers; see docs/reliability.md for long clips."""
     clip = tmp_path / "long.mp4"
     frames = (255 * moving(60)).astype(np.uint8)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import optical_flow as flow
 
 
@@ -14,7 +13,7 @@ def texture(height=96, width=128, seed=0):
     return (255 * noise).astype(np.uint8)
 
 
-@pytest.mark.parametrize("method", flow.METHODS)
+@pytest.mark.parametrize("method", ["dis", "farneback"])
 def test_a_shift_is_found(method):
     picture = texture()
     moved = np.roll(picture, (2, 3), axis=(0, 1))  # content goes right by 3 and down by 2
@@ -26,11 +25,11 @@ def test_a_shift_is_found(method):
 def test_flow_that_agrees_is_trusted_and_flow_that_does_not_is_not():
     forward = np.full((20, 30, 2), 2.0, np.float32)
     inner = np.s_[5:-5, 5:-5]
-    assert flow.trusted(forward, -forward)[inner].min() == 1.0
-    assert flow.trusted(forward, forward)[inner].max() == 0.0
+    assert flow.trust_mask(forward, -forward)[inner].min() == 1.0
+    assert flow.trust_mask(forward, forward)[inner].max() == 0.0
     edge = forward.copy()
     edge[:, 15:] = -2.0
-    mask = flow.trusted(edge, -edge)
+    mask = flow.trust_mask(edge, -edge)
     assert mask[10, 14:16].max() == 0.0  # where one thing moves against another
 
 
@@ -54,7 +53,7 @@ def test_the_rule_of_trust_is_that_of_its_source():
     edge = sum(s**2 for s in slopes) > 0.01 * length + 0.002
     expected = ~(covered | edge)
     assert 0.05 < expected.mean() < 0.95
-    assert (flow.trusted(forward, backward) == expected).mean() > 0.995  # but for rounding
+    assert (flow.trust_mask(forward, backward) == expected).mean() > 0.995  # but for rounding
 
 
 def test_the_difference_of_flows_is_the_mean_length():
@@ -66,19 +65,7 @@ def test_the_difference_of_flows_is_the_mean_length():
     assert difference.result() == pytest.approx(2.5)
 
 
-def test_grey_is_luma():
+def test_luma_is_that_of_bt_601():
     rgb = np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8)
     expected = rgb @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(flow.as_grey(rgb) - expected).max() <= 1.0
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_ssim_is_that_of_the_metrics(channels):
-    rng = np.random.default_rng(0)
-    reference = ndimage.gaussian_filter(rng.uniform(size=(40, 50, channels)), (2, 2, 0))
-    result = np.clip(reference + 0.1 * rng.normal(size=reference.shape), 0, 1)
-    reference, result = reference.astype(np.float32), result.astype(np.float32)
-    assert flow.ssim(reference, result) == pytest.approx(
-        metrics.ssim(reference[np.newaxis], result[np.newaxis]), abs=1e-4
-    )
-    assert np.isnan(flow.ssim(reference[:8], result[:8]))
+    assert np.abs(flow.to_luma(rgb) - expected).max() <= 1.0

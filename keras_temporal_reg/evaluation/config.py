@@ -1,0 +1,59 @@
+"""The settings of an evaluation.
+
+The module imports no TensorFlow, so that the command line can check its options without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from keras_temporal_reg.core import validation
+
+if TYPE_CHECKING:
+    from keras_temporal_reg.tasks import Task
+
+FLOW_METHODS = ("dis", "farneback", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """How networks are run on clips and measured.
+
+    Attributes:
+        task: makes inputs, targets and baseline predictions.
+        value_range: the values of the networks that stand for 0 and 1.
+        flow_method: optical flow of the warping error and tOF; one of `FLOW_METHODS`.
+        memory: megabytes for a network's layers; larger frames are cut into tiles. None: no limit.
+        sigma: of the temporal Gaussian of the stability measures, in frames.
+
+    Raises:
+        ValueError: if a setting is out of its range.
+    """
+
+    task: Task
+    value_range: tuple[float, float] = (0.0, 1.0)
+    flow_method: str = "dis"
+    memory: float | None = None
+    sigma: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_value_range(self.value_range)
+        validation.one_of("flow_method", self.flow_method, FLOW_METHODS)
+        validation.positive("sigma", self.sigma)
+        if self.memory is not None:
+            validation.positive("memory", self.memory)
+
+
+def check_value_range(value_range: tuple[float, float]) -> None:
+    """Check that a value range is two finite numbers, the lower one first.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    low, high = value_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(
+            f"value_range must be two finite numbers, the lower one first. Received: {low}, {high}"
+        )

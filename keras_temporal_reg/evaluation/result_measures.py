@@ -1,0 +1,107 @@
+"""The measures of one result on a clip, chunk of frames by chunk of frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from keras_temporal_reg import metrics
+from keras_temporal_reg.evaluation import optical_flow
+from keras_temporal_reg.evaluation.ssim import ssim_of_frame
+from keras_temporal_reg.io import image_files
+
+Motion = tuple[np.ndarray, "np.ndarray | None"]  # flow or transforms, and where to trust them
+
+
+class DecodedFrames:
+    """The frames of a chunk as RGB, and the optical flow between them.
+
+    Args:
+        images: ``(frames, height, width, 3)`` float32 in [0, 1].
+        previous: the frame before the chunk; None at the start of the clip.
+    """
+
+    def __init__(self, images: np.ndarray, previous: np.ndarray | None) -> None:
+        self.images = images
+        self._previous = previous
+        self._luma: dict[int, np.ndarray] = {}
+
+    def flow(self, index: int, method: str = "farneback") -> np.ndarray:
+        """Flow to a frame from the frame before it."""
+        return optical_flow.estimate(self._luma_of(index - 1), self._luma_of(index), method)
+
+    def motion(self, index: int, method: str) -> Motion:
+        """Flow to a frame from the frame before it, and where to trust it."""
+        forward = self.flow(index, method)
+        backward = optical_flow.estimate(self._luma_of(index), self._luma_of(index - 1), method)
+        return forward, optical_flow.trust_mask(forward, backward)
+
+    def _luma_of(self, index: int) -> np.ndarray:
+        if index not in self._luma:
+            image = self._previous if index < 0 else self.images[index]
+            self._luma[index] = optical_flow.to_luma(image_files.to_uint8(image))
+        return self._luma[index]
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What the results of a chunk are compared with.
+
+    Attributes:
+        target: y, ``(frames, height, width, channels)``.
+        reference: the same as RGB.
+        motions: index of a frame to the motion that leads to it, of some or all frames.
+        flows: index of a frame to the flow of the reference that leads to it, of some or all.
+    """
+
+    target: np.ndarray
+    reference: DecodedFrames
+    motions: Mapping[int, Motion]
+    flows: Mapping[int, np.ndarray]
+
+
+class ResultMeasures:
+    """The measures of one result.
+
+    Args:
+        sigma: of the temporal Gaussian, in frames.
+        is_compared: False for the result that the others are compared with: only its warping
+            error is measured.
+    """
+
+    def __init__(self, sigma: float, is_compared: bool) -> None:
+        self.is_compared = is_compared
+        self.stability = metrics.Stability(sigma)
+        self.psnr: list[float] = []  # of each frame, in dB
+        self._ssim = 0.0  # sum over the frames
+        self._warping = metrics.WarpingError()
+        self._flow_difference = optical_flow.FlowDifference()
+
+    def update(self, prediction: np.ndarray, decoded: DecodedFrames, truth: Truth) -> None:
+        """Take the next frames.
+
+        Args:
+            prediction: in the space of y, ``(frames, height, width, channels)``.
+            decoded: the same as RGB.
+            truth: what to compare them with.
+        """
+        for index, image in enumerate(decoded.images):
+            self._warping.update_state(image, *truth.motions.get(index, (None, None)))
+        if not self.is_compared:
+            return
+        self.stability.update_state(truth.target, prediction)
+        self.psnr += [metrics.psnr(v, p) for v, p in zip(truth.target, prediction)]
+        self._ssim += sum(map(ssim_of_frame, truth.reference.images, decoded.images))
+        for index, flow in truth.flows.items():
+            self._flow_difference.update_state(flow, decoded.flow(index))
+
+    def result(self) -> dict[str, float]:
+        """Value of each of `metrics.MEASURES`; NaN for what was not measured."""
+        found = self.stability.result() if self.is_compared else {}
+        found["ssim"] = self._ssim / len(self.psnr) if self.psnr else math.nan
+        found["warping_error"] = self._warping.result()
+        found["flow_difference"] = self._flow_difference.result()
+        return {key: found.get(key, math.nan) for key in metrics.MEASURES}
