@@ -1,4 +1,4 @@
-"""Has the site read docstrings as doctest and people do: `Example:` holds an example."""
+"""Adapt the docstrings to griffe and Markdown."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import griffe
 
 
 class Docstrings(griffe.Extension):
-    """Turns headings that only `griffe` does not know into ones that it does."""
+    """Rename the heading `Example:`, which griffe does not parse, to `Examples:`."""
 
     def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         if obj.docstring is not None:
             text = obj.docstring.value.replace("\nExample:\n", "\nExamples:\n")
-            # Where reStructuredText opens a block of code, a colon ends the line in Markdown.
+            # A double colon opens a code block in reStructuredText; Markdown needs one colon.
             obj.docstring.value = text.replace("::\n\n    ", ":\n\n    ")
