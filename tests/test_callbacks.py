@@ -158,5 +158,5 @@ def test_number_that_is_not_whole_is_rejected(name, value):
 
 
 def test_sigma_that_is_not_positive_is_rejected_at_once():
-    with pytest.raises(ValueError, match="sigma must be a positive number"):
+    with pytest.raises(ValueError, match="sigma must be a number above 0"):
         ktr.callbacks.TemporalStability(clip(), sigma=0)

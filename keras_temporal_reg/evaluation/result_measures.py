@@ -12,6 +12,7 @@ from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import optical_flow
 from keras_temporal_reg.evaluation.ssim import ssim_of_frame
 from keras_temporal_reg.io import image_files
+from keras_temporal_reg.metrics._image import decibels
 
 Motion = tuple[np.ndarray, "np.ndarray | None"]  # flow or transforms, and where to trust them
 
@@ -93,7 +94,8 @@ class ResultMeasures:
         if not self.is_compared:
             return
         self.stability.update_state(truth.target, prediction)
-        self.psnr += [metrics.psnr(v, p) for v, p in zip(truth.target, prediction)]
+        errors = np.square(prediction - truth.target).mean(axis=(1, 2, 3))
+        self.psnr += [decibels(float(error)) for error in errors]
         self._ssim += sum(map(ssim_of_frame, truth.reference.images, decoded.images))
         for index, flow in truth.flows.items():
             self._flow_difference.update_state(flow, decoded.flow(index))

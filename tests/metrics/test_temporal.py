@@ -237,7 +237,7 @@ def test_frames_that_change_their_shape_are_rejected():
 
 @pytest.mark.parametrize("sigma", [0, -1.0, math.nan, math.inf, "2", None])
 def test_sigma_that_is_no_positive_number_is_rejected(sigma):
-    with pytest.raises(ValueError, match="sigma must be a positive number"):
+    with pytest.raises(ValueError, match="sigma must be a number above 0"):
         metrics.Stability(sigma)
 
 
