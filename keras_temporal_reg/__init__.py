@@ -57,11 +57,15 @@ def __getattr__(name: str) -> object:
     return value
 
 
-# Keras finds the classes of a saved model only once they are imported. The help of ``ktr``, though,
-# must not wait for TensorFlow; its commands import what they need.
-if not _startup.is_command(_sys.argv, _sys.orig_argv):
-    from keras_temporal_reg.core import keras_backend as _keras_backend
+def import_library() -> None:
+    """Import the whole library: Keras finds the classes of a saved model once they are imported."""
+    from keras_temporal_reg.core import keras_backend
 
-    _keras_backend.require_tensorflow()
-    for _name in _LIBRARY:
-        __getattr__(_name)
+    keras_backend.require_tensorflow()
+    for name in _LIBRARY:
+        __getattr__(name)
+
+
+# The help of ``ktr`` must not wait for TensorFlow; the commands call `import_library` themselves.
+if not _startup.is_command(_sys.argv, _sys.orig_argv):
+    import_library()

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 COMMAND_FILES = ("ktr", "ktr.exe", "ktr-script.py")
 
@@ -89,8 +90,8 @@ def quiet_tensorflow() -> Iterator[None]:
             sys.stderr = stderr
 
 
-def _is_standard(stream: object) -> bool:
+def _is_standard(stream: TextIO) -> bool:
     try:
-        return stream is sys.__stderr__ and stream.fileno() == 2  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):
+        return stream is sys.__stderr__ is not None and stream.fileno() == 2
+    except (OSError, ValueError):
         return False

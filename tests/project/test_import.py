@@ -189,7 +189,7 @@ def test_imports_go_one_way(path):
     """A file imports from its own package and from the layers below, lazily or not."""
     own = LAYERS.index(path.relative_to(PACKAGE).with_suffix("").parts[0])
     for parts in (*imported_by(path), *lazily_imported_by(path)):
-        if parts[0] == "__version__":
+        if parts[0] in ("__version__", "import_library"):
             continue
         assert parts[0] in LAYERS, f"{name_of(path)} imports {'.'.join(parts)}: no layer"
         assert LAYERS.index(parts[0]) <= own, f"{name_of(path)} imports {'.'.join(parts)}"
