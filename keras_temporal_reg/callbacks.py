@@ -1,4 +1,4 @@
-"""Watch stability while training, and numbers."""
+"""Keras callbacks: log temporal stability, and stop at NaN and infinity."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from keras_temporal_reg.core import validation
 
 
 class TemporalStability(keras.callbacks.Callback):
-    """Logs the stability measures of a clip after an epoch, among Keras's own logs.
+    """Logs the stability measures of a clip at the end of epochs.
 
-    The keys are those of `metrics.Stability` behind ``stability_``, for instance
-    ``stability_temporal_error``; callbacks that stand later in the list (EarlyStopping with
-    ``monitor="stability_temporal_error"``, TensorBoard, ...) and the history see them.
+    The keys are ``stability_`` and those of `metrics.Stability`, for instance
+    ``stability_temporal_error``. The history has them, and so do callbacks that come later in the
+    list, such as EarlyStopping with ``monitor="stability_temporal_error", mode="min"``.
 
     Args:
-        clip: inputs of the model in the order of a video,
-            ``(frames, height, width, channels)``, at least 2 frames.
-        reference: what the model should return for them, ``(frames, height, width,
-            channels)``. None: the clip itself, for models that return what they are given
-            in better quality.
-        every: number of epochs from one measurement to the next.
-        batch_size: frames that the model is given at once.
+        clip: inputs of the model, consecutive frames ``(frames, height, width, channels)``, at
+            least 2.
+        reference: what the model should return for them, ``(frames, height, width, channels)``.
+            None: the clip itself, for models that restore their input.
+        every: number of epochs between measurements.
+        batch_size: number of frames per prediction.
         sigma: of the temporal Gaussian, in frames.
 
     Raises:
-        ValueError: if the clip has no frames to compare, or the reference does not fit it.
+        ValueError: if the clip has fewer than 2 frames, or the reference does not fit it.
 
     Example:
         >>> import numpy as np, keras_temporal_reg as ktr
@@ -99,12 +98,12 @@ class NonFiniteError(ValueError):
 class CheckNumerics(keras.callbacks.Callback):
     """Stops at the first batch whose loss or gradient is NaN or infinite, and undoes its step.
 
-    The weights and the optimizer are then as they were before that batch. For this they are copied
-    before each, so it takes their memory once more. It works under XLA too. `data.check_numerics`
-    says whether the batch itself was to blame.
+    The weights and the optimizer then have the values that they had before that batch. They are
+    copied before each batch, which takes as much memory again. Works under XLA.
+    `data.check_numerics` tells whether the batch itself held NaN or infinity.
 
-    Under ``mixed_float16`` Keras by itself skips steps whose gradients are not finite, and no more
-    is said of those. With `steps_per_execution` all steps of an execution are one.
+    Under ``mixed_float16`` Keras itself skips steps with non-finite gradients; these are not
+    reported. With `steps_per_execution`, all steps of an execution count as one.
 
     Raises:
         NonFiniteError: in training, a ValueError with the batch and the epoch, counted from 0.
@@ -127,7 +126,7 @@ class CheckNumerics(keras.callbacks.Callback):
         self._before: list[tf.Tensor] = []
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        # What the first step would make has to be there before it.
+        # Variables that the first step would create cannot be restored.
         if not getattr(self.model.optimizer, "built", False):
             self.model.optimizer.build(self.model.trainable_variables)
 
@@ -139,17 +138,17 @@ class CheckNumerics(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if not math.isfinite((logs or {}).get("loss", 0.0)):
-            bad = "loss"
+            quantity = "loss"
         elif not all(
             tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v)))
             for v in self.model.trainable_variables
         ):
-            bad = "gradient"
+            quantity = "gradient"
         else:
             return
         for variable, value in zip(self._variables(), self._before):
             variable.assign(value)
-        raise NonFiniteError(bad, batch, self._epoch)
+        raise NonFiniteError(quantity, batch, self._epoch)
 
     def _variables(self) -> list[Any]:
         return [*self.model.variables, *self.model.optimizer.variables]

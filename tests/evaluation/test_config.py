@@ -1,0 +1,30 @@
+"""Settings of an evaluation: values out of their ranges are refused."""
+
+import dataclasses
+
+import pytest
+
+from keras_temporal_reg import tasks
+from keras_temporal_reg.evaluation.config import FLOW_METHODS, EvaluationConfig
+
+
+def test_the_defaults_are_accepted():
+    config = EvaluationConfig(tasks.restoration)
+    assert config.value_range == (0.0, 1.0) and config.flow_method in FLOW_METHODS
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.sigma = 1.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"flow_method": "magic"}, r"flow_method must be one of dis, farneback, none.*'magic'"),
+        ({"value_range": (1.0, 0.0)}, r"value_range must be two finite numbers.*1\.0, 0\.0"),
+        ({"value_range": (0.0, float("inf"))}, "value_range must be two finite numbers"),
+        ({"memory": 0}, "memory must be a number above 0. Received: 0"),
+        ({"sigma": float("nan")}, "sigma must be a number above 0. Received: nan"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        EvaluationConfig(tasks.restoration, **setting)

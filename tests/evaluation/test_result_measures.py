@@ -1,0 +1,73 @@
+"""Measures of one result in chunks, against those of the metrics on whole clips."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from helpers.clips import noisy_pair
+
+from keras_temporal_reg import metrics
+from keras_temporal_reg.evaluation import optical_flow
+from keras_temporal_reg.evaluation.result_measures import DecodedFrames, ResultMeasures, Truth
+from keras_temporal_reg.io import image_files
+
+CHUNK = 4
+
+
+@pytest.fixture
+def clips():
+    return [u.astype(np.float32) for u in noisy_pair(10, 24, 32)]
+
+
+def measure(v, p, is_compared=True, motion=None):
+    measures = ResultMeasures(2.0, is_compared)
+    for start in range(0, len(v), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        before = (v[start - 1], p[start - 1]) if start else (None, None)
+        reference, decoded = (DecodedFrames(u[chunk], last) for u, last in zip((v, p), before))
+        pairs = [i for i in range(len(v[chunk])) if start + i > 0]
+        motions = {} if motion is None else {i: (motion[start + i - 1], None) for i in pairs}
+        flows = {i: reference.flow(i) for i in pairs}
+        measures.update(p[chunk], decoded, Truth(v[chunk], reference, motions, flows))
+    return measures
+
+
+def test_chunks_give_the_measures_of_the_whole(clips):
+    v, p = clips
+    motion = np.random.default_rng(0).normal(size=(9, 24, 32, 2)).astype(np.float32)
+    measures = measure(v, p, motion=motion)
+    found = measures.result()
+    expected = {
+        **metrics.stability(v, p),
+        "ssim": metrics.ssim(v, p),
+        "warping_error": metrics.warping_error(p, motion),
+    }
+    assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-4)
+    assert {*found} == {*metrics.MEASURES}
+    assert measures.psnr == pytest.approx([metrics.psnr(a, b) for a, b in zip(v, p)], rel=1e-5)
+
+
+def test_the_flow_difference_is_that_of_neighbours_across_chunks(clips):
+    v, p = clips
+    luma = [[optical_flow.to_luma(f) for f in image_files.to_uint8(u)] for u in (v, p)]
+    flows = [[optical_flow.estimate(a, b, "farneback") for a, b in pairwise(u)] for u in luma]
+    lengths = [np.linalg.norm(a - b, axis=-1).mean() for a, b in zip(*flows)]
+    assert measure(v, p).result()["flow_difference"] == pytest.approx(np.mean(lengths), rel=1e-5)
+
+
+def test_a_result_that_is_not_compared_has_a_warping_error_only(clips):
+    _, p = clips
+    motion = np.zeros((9, 24, 32, 2), np.float32)
+    found = measure(p, p, is_compared=False, motion=motion).result()
+    assert found.pop("warping_error") == pytest.approx(metrics.warping_error(p, motion))
+    assert all(math.isnan(value) for value in found.values())
+
+
+def test_motion_is_masked_where_forward_and_backward_flow_disagree():
+    noise = np.random.default_rng(0).uniform(size=(2, 40, 40, 3)).astype(np.float32)
+    flow, mask = DecodedFrames(noise, None).motion(1, "dis")
+    assert flow.shape == (40, 40, 2) and mask.shape == (40, 40)
+    assert mask.mean() < 0.9  # two unrelated frames
+    _, mask = DecodedFrames(noise[[0, 0]], None).motion(1, "dis")
+    assert mask.mean() == 1.0
