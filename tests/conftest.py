@@ -11,7 +11,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 
-pytest_plugins = ["helpers.browser", "helpers.clips"]
+pytest_plugins = ["helpers.browser", "helpers.clips", "helpers.memory"]
 
 hypothesis.settings.register_profile("ktr", max_examples=30, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("soak", max_examples=1000, deadline=None)

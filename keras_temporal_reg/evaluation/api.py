@@ -28,7 +28,7 @@ from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.evaluation.previews import Previews
 from keras_temporal_reg.io import atomic, jsonable, progress
 from keras_temporal_reg.metrics import MEASURES
-from keras_temporal_reg.saved_models import model_files
+from keras_temporal_reg import saved_models
 
 _MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 _FLOW_NAMES = {"dis": "DIS (OpenCV, medium preset)", "farneback": "Farneback (OpenCV)"}
@@ -220,7 +220,7 @@ def _load(
             raise ValueError(f"models must have other names. Received: {', '.join(clash)}")
         return dict(models), dict.fromkeys(models, "in memory")
     paths = _named_paths(models)
-    loaded = {n: model_files.load(path, allow_code=allow_code).model for n, path in paths.items()}
+    loaded = {n: saved_models.load(path, allow_code=allow_code).model for n, path in paths.items()}
     return loaded, {name: str(path) for name, path in paths.items()}
 
 
@@ -287,7 +287,7 @@ def _conclude(
         mean=mean,
         clips=tuple(clips),
         settings={},
-        versions={**model_files.versions(), "opencv": _version("opencv-python-headless")},
+        versions={**saved_models.versions(), "opencv": _version("opencv-python-headless")},
         seconds=round(time.time() - started, 1),
     )
 

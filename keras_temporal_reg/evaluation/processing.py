@@ -15,7 +15,7 @@ from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.evaluation import inference
 from keras_temporal_reg.evaluation.config import check_value_range
 from keras_temporal_reg.io import progress, video
-from keras_temporal_reg.saved_models import model_files
+from keras_temporal_reg import saved_models
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ def process(
         validation.one_of("the suffix of output", output.suffix.lower(), tuple(video.CODECS))
     info = video.info(clip, rate)
     if isinstance(model, (str, Path)):
-        model = model_files.load(model, allow_code=allow_code).model
+        model = saved_models.load(model, allow_code=allow_code).model
     output.parent.mkdir(parents=True, exist_ok=True)
     notes = list(info.notes)
     count, size, is_complete = 0, (0, 0), True

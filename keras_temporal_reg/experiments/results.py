@@ -22,7 +22,7 @@ from keras_temporal_reg.experiments.claims import (
 )
 from keras_temporal_reg.experiments.configs import CONVERGED, Plan
 from keras_temporal_reg.io import atomic, jsonable
-from keras_temporal_reg.saved_models import model_files
+from keras_temporal_reg import saved_models
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def write(result: Reproduction, plan: Plan, versions: Mapping[str, str] | None =
         "claims": result.claims,
         "goals": result.goals,
         "run_seconds": round(sum(row["seconds"] for row in result.rows), 1),
-        "versions": model_files.versions() if versions is None else versions,
+        "versions": saved_models.versions() if versions is None else versions,
     }
     jsonable.write(result.output / "summary.json", summary)
     with atomic.atomic_write(result.output / "results.md") as temporary:

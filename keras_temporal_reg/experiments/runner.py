@@ -42,7 +42,7 @@ from keras_temporal_reg.experiments.configs import (
 )
 from keras_temporal_reg.finetuning import schedule
 from keras_temporal_reg.io import atomic, image_files, jsonable, video
-from keras_temporal_reg.saved_models import model_files
+from keras_temporal_reg import saved_models
 from keras_temporal_reg.tasks import _task as tasks
 from keras_temporal_reg.transforms import RandomAffine
 
@@ -202,7 +202,7 @@ def _settings(experiment: str, plan: Plan, folder: Path | None) -> str:
     for name in ("methods", "alphas", "sizes"):
         whole.pop(name)
     contents = [] if folder is None else [(p.name, p.stat().st_size) for p in _listed(folder)]
-    software = (__version__, tf.__version__, model_files.keras_version())
+    software = (__version__, tf.__version__, saved_models.keras_version())
     text = json.dumps([experiment, whole, contents, software], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

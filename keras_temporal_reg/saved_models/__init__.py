@@ -1,1 +1,23 @@
-"""Keras models in files: load, save, search for code, and find out what they take and return."""
+"""Models in files: load them safely, save them, and find out what images they take.
+
+`_safety` says which attacks are stopped, by what and why.
+"""
+
+from keras_temporal_reg.saved_models._errors import ModelError
+from keras_temporal_reg.saved_models._formats import FORMATS, format_for, format_of
+from keras_temporal_reg.saved_models._loading import LoadedModel, load
+from keras_temporal_reg.saved_models._saving import check_target, save
+from keras_temporal_reg.saved_models._versions import keras_version, versions
+
+__all__ = [
+    "FORMATS",
+    "LoadedModel",
+    "ModelError",
+    "check_target",
+    "format_for",
+    "format_of",
+    "keras_version",
+    "load",
+    "save",
+    "versions",
+]

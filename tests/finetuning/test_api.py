@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.models import KERAS_3, NAMES, OWN_FORMS, ROOT, network
+from helpers.models import KERAS_3, NAMES, OWN_FORMATS, ROOT, network
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
@@ -26,7 +26,8 @@ from keras_temporal_reg.finetuning import strength_search as choosing
 from keras_temporal_reg.finetuning.api import finetune
 from keras_temporal_reg.io import atomic, image_files
 from keras_temporal_reg.losses import _regularized as losses
-from keras_temporal_reg.saved_models import introspection, model_files
+from keras_temporal_reg import saved_models
+from keras_temporal_reg.saved_models import introspection
 
 KERAS_2 = ROOT / ".venv-addons/bin/python"
 QUICK = {"steps": 4, "batch_size": 2, "crop": 16, "show_progress": False}
@@ -64,8 +65,8 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     keras.utils.set_random_seed(0)
     model = network()
-    for form in OWN_FORMS:
-        model_files.save(model, folder / NAMES[form], form)
+    for form in OWN_FORMATS:
+        saved_models.save(model, folder / NAMES[form], form)
     return folder
 
 
@@ -74,7 +75,7 @@ def plain(tmp_path_factory):
     """A network whose output has the size of its input."""
     keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("plain") / "plain.keras"
-    model_files.save(network(scale=1), path, "keras")
+    saved_models.save(network(scale=1), path, "keras")
     return path
 
 
@@ -84,7 +85,7 @@ def digest(path):
 
 
 def weights(path):
-    return model_files.load(path).model.get_weights()
+    return saved_models.load(path).model.get_weights()
 
 
 def same(a, b, atol=0.0):
@@ -104,7 +105,7 @@ def check_tuned(before, after, photos):
     assert digest(before) == original
     assert result.output == after
     assert os.listdir(after.parent) == [after.name]
-    old, new = model_files.load(before).model, model_files.load(after, for_training=True).model
+    old, new = saved_models.load(before).model, saved_models.load(after, for_training=True).model
     assert json.dumps(new.get_config(), default=str) == json.dumps(old.get_config(), default=str)
     assert not same(old.get_weights(), new.get_weights())
     # The moving mean and variance of batch normalization went along.
@@ -114,11 +115,11 @@ def check_tuned(before, after, photos):
 
 def test_models_of_this_stack_are_fine_tuned_for_plain_keras(models, photos, tmp_path):
     paths = []
-    for form in OWN_FORMS:
+    for form in OWN_FORMATS:
         (tmp_path / form).mkdir()
         after = tmp_path / form / ("tuned" + pathlib.Path(NAMES[form]).suffix)
         result = check_tuned(models / NAMES[form], after, photos)
-        assert model_files.form_of(after) == form
+        assert saved_models.format_of(after) == form
         assert (result.steps, result.pictures, result.validation_pictures) == (4, 5, 1)
         assert len(result.loss) == len(result.val_loss) == 4
         assert result.skipped == [] and result.seconds > 0
@@ -165,7 +166,7 @@ def test_an_h5_file_of_keras_2_is_fine_tuned(of_keras_2, photos, tmp_path):
 
 def test_a_savedmodel_of_keras_2_is_fine_tuned_or_refused(of_keras_2, photos, tmp_path):
     if KERAS_3:
-        with pytest.raises(model_files.ModelError, match=r"TF_USE_LEGACY_KERAS=1 ktr"):
+        with pytest.raises(saved_models.ModelError, match=r"TF_USE_LEGACY_KERAS=1 ktr"):
             super_resolve(of_keras_2 / "network", tmp_path / "tuned.keras", photos)
     else:
         check_tuned(of_keras_2 / "network", tmp_path / "tuned", photos)
@@ -173,9 +174,9 @@ def test_a_savedmodel_of_keras_2_is_fine_tuned_or_refused(of_keras_2, photos, tm
 
 def test_the_suffix_asks_for_another_form(models, photos, tmp_path):
     result = super_resolve(models / "network.h5", tmp_path / "tuned.keras", photos, steps=1)
-    assert model_files.form_of(result.output) == "keras"
+    assert saved_models.format_of(result.output) == "keras"
     result = super_resolve(models / "network.h5", tmp_path / "tuned.v2", photos, steps=1)
-    assert model_files.form_of(result.output) == "h5"
+    assert saved_models.format_of(result.output) == "h5"
 
 
 # What is trained.
@@ -203,12 +204,12 @@ def test_with_alpha_0_it_is_training_by_keras_alone(photos, tmp_path):
     x = keras.Input((None, None, 3))
     h = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(x)
     y = keras.layers.Conv2DTranspose(3, 2, strides=2)(h)
-    model_files.save(keras.Model(x, y), tmp_path / "network.keras", "keras")
+    saved_models.save(keras.Model(x, y), tmp_path / "network.keras", "keras")
     super_resolve(
         tmp_path / "network.keras", tmp_path / "t.keras", photos, alpha=0.0, learning_rate=1e-2
     )
 
-    base = model_files.load(tmp_path / "network.keras").model
+    base = saved_models.load(tmp_path / "network.keras").model
     task, shape = tasks.super_resolution, crops.CropShape(16, 16, 2)
     paths = image_files.list_images(photos)
     learned = [(None, image_files.read(paths[n])) for n in np.random.default_rng(0).permutation(6)]
@@ -291,12 +292,12 @@ def test_a_task_of_ones_own(plain, photos, tmp_path):
 def test_a_model_of_a_fixed_size_is_given_that(photos, tmp_path):
     x = keras.Input((24, 32, 3))
     path = tmp_path / "fixed.keras"
-    model_files.save(keras.Model(x, keras.layers.Conv2D(3, 3, padding="same")(x)), path, "keras")
+    saved_models.save(keras.Model(x, keras.layers.Conv2D(3, 3, padding="same")(x)), path, "keras")
     options = {"task": "denoising", **QUICK}
     with pytest.raises(ValueError, match=r"crop must be the size .* 24 x 32"):
         finetune(path, tmp_path / "t.keras", photos, **options)
     finetune(path, tmp_path / "t.keras", photos, **{**options, "crop": None})
-    assert introspection.fixed_size(model_files.load(tmp_path / "t.keras").model) == (24, 32)
+    assert introspection.fixed_size(saved_models.load(tmp_path / "t.keras").model) == (24, 32)
 
 
 # Pictures.
@@ -357,18 +358,18 @@ def test_a_missing_folder_is_named(plain, tmp_path):
 
 def test_a_model_for_another_task_is_refused(plain, models, photos, tmp_path):
     with pytest.raises(
-        model_files.ModelError, match="takes 3 channels, the task colorization gives"
+        saved_models.ModelError, match="takes 3 channels, the task colorization gives"
     ):
         finetune(plain, tmp_path / "t.keras", photos, task="colorization", **QUICK)
     with pytest.raises(
-        model_files.ModelError, match=r"2 times .* the task denoising wants 1 times"
+        saved_models.ModelError, match=r"2 times .* the task denoising wants 1 times"
     ):
         finetune(models / "network.keras", tmp_path / "t.keras", photos, task="denoising", **QUICK)
 
 
 def test_a_model_without_weights_to_train_is_refused(photos, tmp_path):
     x = keras.Input((None, None, 3))
-    model_files.save(keras.Model(x, keras.layers.ReLU()(x)), tmp_path / "n.keras", "keras")
+    saved_models.save(keras.Model(x, keras.layers.ReLU()(x)), tmp_path / "n.keras", "keras")
     with pytest.raises(ValueError, match="weights to train"):
         finetune(tmp_path / "n.keras", tmp_path / "t.keras", photos, task="denoising", **QUICK)
 
@@ -410,7 +411,7 @@ def test_an_output_that_cannot_be_written_is_named(plain, photos, tmp_path):
     with pytest.raises(OSError, match=r"output folder .*taken cannot be written"):
         finetune(plain, tmp_path / "taken" / "t.keras", photos, task="denoising", **QUICK)
     (tmp_path / "t.keras").mkdir()
-    with pytest.raises(model_files.ModelError, match="is a folder"):
+    with pytest.raises(saved_models.ModelError, match="is a folder"):
         finetune(plain, tmp_path / "t.keras", photos, task="denoising", **QUICK)
 
 
@@ -508,8 +509,8 @@ def test_a_form_that_cannot_hold_the_model_is_found_before_training(
     def fail(*arguments):
         raise NotImplementedError("no such layer in this form")
 
-    monkeypatch.setattr(model_files, "save", fail)
-    with pytest.raises(model_files.ModelError, match="cannot hold this model in the form h5"):
+    monkeypatch.setattr(saved_models, "save", fail)
+    with pytest.raises(saved_models.ModelError, match="cannot hold this model in the form h5"):
         finetune(plain, tmp_path / "t.h5", photos, task="denoising", **QUICK)
 
 
@@ -517,9 +518,9 @@ def test_a_form_that_cannot_hold_the_model_is_found_before_training(
 def test_a_form_that_does_not_come_back_is_found_before_training(photos, tmp_path):
     x = keras.Input((None, None, 3))
     y = keras.ops.clip(keras.layers.Conv2D(3, 3, padding="same")(x), 0.0, 1.0)
-    model_files.save(keras.Model(x, y), tmp_path / "network.keras", "keras")
+    saved_models.save(keras.Model(x, y), tmp_path / "network.keras", "keras")
     with pytest.raises(
-        model_files.ModelError, match=r"cannot hold this model in the form h5.*Clip"
+        saved_models.ModelError, match=r"cannot hold this model in the form h5.*Clip"
     ):
         finetune(tmp_path / "network.keras", tmp_path / "t.h5", photos, task="denoising", **QUICK)
     assert os.listdir(tmp_path) == ["network.keras"]
@@ -568,7 +569,7 @@ def colorizer(tmp_path_factory):
     path = tmp_path_factory.mktemp("colorizer") / "grey.keras"
     x = keras.Input((None, None, 1))
     y = keras.layers.Conv2D(2, 1, kernel_initializer="zeros")(x)
-    model_files.save(keras.Model(x, y), path, "keras")
+    saved_models.save(keras.Model(x, y), path, "keras")
     return path
 
 
@@ -607,7 +608,7 @@ def test_auto_is_choose_alpha_and_then_fine_tuning_with_what_it_chose(colorizer,
     source = crops.from_arrays(samples[2:], crops.CropShape(16, 16))
     batches = crops.batches(source, crops.by_step(6, 2, 0, 0, ENOUGH), flips=True)
     alone = ktr.choose_alpha(
-        model_files.load(colorizer).model,
+        saved_models.load(colorizer).model,
         batches,
         stills=samples[:2],
         steps=ENOUGH,
@@ -705,7 +706,7 @@ def test_auto_for_pairs_of_pictures_that_differ_by_a_scale(models, tmp_path, mon
 
 def test_auto_for_a_model_of_a_fixed_size(photos, tmp_path, monkeypatch):
     x = keras.Input((24, 32, 3))
-    model_files.save(
+    saved_models.save(
         keras.Model(x, keras.layers.Conv2D(3, 3, padding="same")(x)), tmp_path / "n.keras", "keras"
     )
     chosen_for(

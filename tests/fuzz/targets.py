@@ -20,8 +20,8 @@ from PIL import Image
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
+from keras_temporal_reg import saved_models
 from keras_temporal_reg.io import image_files, video
-from keras_temporal_reg.saved_models import model_files
 
 REFUSALS = (ValueError, OSError, tf.errors.OpError)
 
@@ -58,10 +58,10 @@ READERS = {
     "hdr": image_files.read,
     "clip": read_clip,
     "hdf5": read_hdf5,
-    "keras": model_files.load,
-    "config": model_files.load,
-    "h5": model_files.load,
-    "savedmodel": model_files.load,
+    "keras": saved_models.load,
+    "config": saved_models.load,
+    "h5": saved_models.load,
+    "savedmodel": saved_models.load,
 }
 FILES = {
     "png": "victim.png",
@@ -94,7 +94,7 @@ def network():
 def saved_as(form):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model"
-        model_files.save(network(), path, form)
+        saved_models.save(network(), path, form)
         return path.read_bytes()
 
 

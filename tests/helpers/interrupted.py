@@ -18,8 +18,8 @@ import tensorflow as tf
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
+from keras_temporal_reg import saved_models
 from keras_temporal_reg.io import image_files
-from keras_temporal_reg.saved_models import model_files
 
 EPOCHS, STEPS, BATCH = 4, 4, 4
 
@@ -172,7 +172,7 @@ def prepare(folder):
     keras.utils.set_random_seed(0)
     layer = keras.layers.Conv2D(3, 3, padding="same")
     base = keras.Sequential([keras.Input((None, None, 3)), layer])
-    model_files.save(base, folder / "plain.keras", "keras")
+    saved_models.save(base, folder / "plain.keras", "keras")
 
 
 def finetunes(folder, kills):

@@ -5,8 +5,7 @@ from helpers.models import network
 from tensorflow import keras
 
 from keras_temporal_reg import tasks
-from keras_temporal_reg.saved_models import introspection
-from keras_temporal_reg.saved_models.model_files import ModelError
+from keras_temporal_reg.saved_models import ModelError, introspection
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import pytest
 from helpers import interrupted
 from tensorflow import keras
 
+from keras_temporal_reg import saved_models
 from keras_temporal_reg.finetuning.api import finetune
 from keras_temporal_reg.io import atomic
-from keras_temporal_reg.saved_models import model_files
 
 KILLS = 2
 DOUBLE = "double_checkpoint" in inspect.signature(keras.callbacks.BackupAndRestore).parameters
@@ -58,10 +58,10 @@ def test_killed_training_goes_on_from_its_backup_to_the_same_weights(way, tmp_pa
 
 def test_killed_fine_tuning_goes_on_to_the_same_weights(tmp_path):
     killed("finetune", tmp_path)
-    expected = model_files.load(tmp_path / "whole.keras").model.get_weights()
+    expected = saved_models.load(tmp_path / "whole.keras").model.get_weights()
     ended = ["killed.keras", *(path.name for path in tmp_path.glob("early*.keras"))]
     for name in ended:
-        assert_same(model_files.load(tmp_path / name).model.get_weights(), expected)
+        assert_same(saved_models.load(tmp_path / name).model.get_weights(), expected)
     left = {name for name in os.listdir(tmp_path) if not name.startswith(".writing-")}
     assert left == {"inputs", "targets", "plain.keras", "whole.keras", *ended}
 
@@ -135,8 +135,8 @@ def large():
 WRITERS = {
     "bytes": lambda path: path.write_bytes(bytes(2**20)),
     "arrays": lambda path: np.savez(path, np.random.default_rng(0).random(2**17)),
-    "h5": lambda path: model_files.save(large(), path, "h5"),
-    "keras": lambda path: model_files.save(large(), path, "keras"),
+    "h5": lambda path: saved_models.save(large(), path, "h5"),
+    "keras": lambda path: saved_models.save(large(), path, "keras"),
 }
 
 
@@ -156,7 +156,7 @@ def test_a_full_disk_is_named_and_loses_nothing(kind, small_disk):
 
 def test_fine_tuning_finds_a_full_disk_before_it_trains(small_disk, tmp_path):
     interrupted.prepare(tmp_path)
-    model_files.save(large(), tmp_path / "large.keras", "keras")
+    saved_models.save(large(), tmp_path / "large.keras", "keras")
     folders = tmp_path / "inputs", tmp_path / "targets"
     (small_disk / "kept.txt").write_text("kept")
     output = small_disk / "steady.keras"
@@ -183,5 +183,5 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(monkeypatch, tmp_
     interrupted.finetune(tmp_path, output)
     interrupted.finetune(tmp_path, tmp_path / "whole.keras")
     assert_same(
-        *(model_files.load(p).model.get_weights() for p in (output, tmp_path / "whole.keras"))
+        *(saved_models.load(p).model.get_weights() for p in (output, tmp_path / "whole.keras"))
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def chunks(frames: Iterable[Any], pixels: int) -> Iterator[list[Any]]:
         yield chunk
 
 
-def prefetch(items: Iterable[Any], count: int = 8) -> Iterator[Any]:
+def prefetch(items: Iterable[Any], count: int = 8) -> Generator[Any, None, None]:
     """Yield the same items in the same order; another thread computes up to `count` in advance.
 
     An error in `items` is raised here, after the items before it.
