@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_temporal_reg.saved_models._errors import ModelError, reason
+from keras_temporal_reg.saved_models._errors import ModelError, cause_of
 from keras_temporal_reg.tasks import Task
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -107,7 +107,7 @@ def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
         raise
     except Exception as error:
         raise ModelError(
-            f"the model cannot take images of {height} x {width} pixels ({reason(error)})"
+            f"the model cannot take images of {height} x {width} pixels ({cause_of(error)})"
         ) from error
     _check_channels(shape, y.shape[-1], "gives", f"the task {task.name} wants")
     scale = _scale(shape, size)
@@ -169,7 +169,7 @@ def _multiple_and_scale(model: Any, height: int, width: int, channels: int) -> t
         except ModelError:
             raise
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            reason = f" ({reason(error)})"
+            reason = f" ({cause_of(error)})"
             continue
         scale = _scale(shape, size)
         if scale is not None:
