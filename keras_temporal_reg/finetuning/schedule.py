@@ -1,4 +1,4 @@
-"""How this package's own commands train: Adam, whose rate rises at first and falls at the end."""
+"""Adam with linear warm-up and cosine decay, as all commands train."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Any
 
 from tensorflow import keras
 
-WARM_UP = 100  # steps, or a tenth of all where that is less
+WARM_UP = 100  # steps; a tenth of the training if that is less
 
 
 def compile_for(
     model: keras.Model, loss: Any, learning_rate: float, steps: int, xla: bool = False
 ) -> None:
-    """Compile a model to be trained for so many steps.
+    """Compile a model with Adam, linear warm-up and cosine decay to a tenth.
 
-    The rate rises from 0, since the first steps of Adam at the full one can leave a network of
-    ReLU dead, and falls to a tenth by half a cosine.
+    The warm-up is needed: the first steps of Adam at the full rate can leave the ReLUs of a network
+    dead.
 
     Args:
         model: any Keras model.
         loss: as in `keras.Model.compile`.
-        learning_rate: the highest.
-        steps: how many there will be.
-        xla: compile with XLA where Keras by itself would not, on a machine with a CPU only.
+        learning_rate: after the warm-up.
+        steps: of the training.
+        xla: compile with XLA where Keras by itself would not, on a machine without a GPU.
 
     Example:
         >>> from tensorflow import keras

@@ -1,0 +1,142 @@
+"""The state of an interrupted run: written whole or not at all, and read with its settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from keras_temporal_reg.io import atomic
+
+_Choice = TypeVar("_Choice")
+
+_STATE, _CHOICE = "state.npz", "choice.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A run after one of its parts.
+
+    Attributes:
+        history: what it has done so far, as JSON.
+        values: of the network's and then the optimizer's variables.
+        best: of the network's variables after the best part; empty without early stopping.
+    """
+
+    history: dict[str, Any]
+    values: Sequence[np.ndarray]
+    best: Sequence[np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """The folder of a run, which is made when the run is first saved.
+
+    Attributes:
+        path: the folder.
+        settings: what must be the same when the run is continued, as JSON.
+    """
+
+    path: Path
+    settings: Mapping[str, Any]
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Save the run in place of what was saved before."""
+        self.path.mkdir(exist_ok=True)
+        state = json.dumps({"settings": self.settings, "history": checkpoint.history})
+        arrays = {
+            f"{name}{number}": _as_stored(value)
+            for name in ("values", "best")
+            for number, value in enumerate(getattr(checkpoint, name))
+        }
+        with atomic.atomic_write(self.path / _STATE) as temporary:
+            np.savez(temporary, state=np.array(state), **arrays)
+
+    def read(self) -> Checkpoint | None:
+        """The run where it was last saved; None if it was not.
+
+        Raises:
+            ValueError: if it cannot be read, or had other settings.
+        """
+        path = self.path / _STATE
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            state = json.loads(str(arrays.pop("state")))
+            values, best = (
+                [arrays[f"{name}{n}"] for n in range(sum(key.startswith(name) for key in arrays))]
+                for name in ("values", "best")
+            )
+            checkpoint, settings = Checkpoint(state["history"], values, best), state["settings"]
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise self._unreadable(error) from error
+        self._check_settings(settings)
+        return checkpoint
+
+    def write_choice(self, choice: Mapping[str, Any], seconds: float) -> None:
+        """Save which alpha was chosen, as JSON, and the seconds that it took."""
+        self.path.mkdir(exist_ok=True)
+        with atomic.atomic_write(self.path / _CHOICE) as temporary:
+            parts = {"settings": self.settings, "seconds": seconds, "choice": choice}
+            temporary.write_text(json.dumps(parts))
+
+    def read_choice(self, make: Callable[[Any], _Choice]) -> tuple[_Choice, float] | None:
+        """What `write_choice` saved; None if it did not.
+
+        Args:
+            make: makes a choice of JSON.
+
+        Raises:
+            ValueError: if it cannot be read, or was for other settings.
+        """
+        path = self.path / _CHOICE
+        if not path.is_file():
+            return None
+        try:
+            stored = json.loads(path.read_text())
+            choice, seconds = make(stored["choice"]), float(stored["seconds"])
+            settings = dict(stored["settings"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._unreadable(error) from error
+        self._check_settings(settings)
+        return choice, seconds
+
+    def delete(self) -> None:
+        """Delete the folder, if there is one."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _unreadable(self, error: Exception) -> ValueError:
+        return ValueError(
+            f"the interrupted run in {self.path} cannot be read ({error}); discard it with "
+            "--restart (resume=False)"
+        )
+
+    def _check_settings(self, earlier: Mapping[str, Any]) -> None:
+        changed = {
+            name: f"{name} {earlier.get(name)} -> {value}"
+            for name, value in self.settings.items()
+            if value != earlier.get(name)
+        }
+        if changed:
+            # Digests say nothing to a reader.
+            for name in ("model", "images"):
+                if name in changed:
+                    changed[name] = name
+            raise ValueError(
+                f"the interrupted run in {self.path} had other settings "
+                f"({', '.join(changed.values())}): repeat them to continue it, or discard it with "
+                "--restart (resume=False)"
+            )
+
+
+def _as_stored(value: np.ndarray) -> np.ndarray:
+    # NumPy's files cannot hold bfloat16, of which float32 holds every value.
+    return value.astype(np.float32) if value.dtype.name == "bfloat16" else value

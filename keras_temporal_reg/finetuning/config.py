@@ -1,0 +1,315 @@
+"""The options of `finetune`, each declared once.
+
+The command line, the signature and documentation of `finetune`, and the check that an interrupted
+run is resumed with its own settings derive from `FinetuneConfig`. The module imports no
+TensorFlow, so that the command line can check its options without it.
+"""
+
+# ruff: noqa: RUF009 (the calls declare fields)
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from keras_temporal_reg.core import validation as checks
+from keras_temporal_reg.evaluation import config as evaluation_config
+
+METHODS = ("sparse-jacobian", "transform-invariance")
+AUTO = "auto"  # in place of an alpha: let `choose_alpha` find it
+DEFAULT_CONTRAST = 0.1  # won in docs/results; the losses' own default, 0, is the paper's
+TRIAL_SHARE = 2  # a trial of `choose_alpha` takes the steps of a fine-tuning over this
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def alpha_or_auto(name: str, value: Any) -> float | str:
+    """Return `value` if it is an alpha or `AUTO`.
+
+    Raises:
+        ValueError: if it is neither, naming the argument `name`.
+    """
+    if value == AUTO:
+        return AUTO
+    try:
+        return checks.fraction(name, value, "[", ")")
+    except ValueError:
+        raise ValueError(
+            f"{name} must be a number in [0, 1) or {AUTO!r}. Received: {value!r}"
+        ) from None
+
+
+def parse_alpha(text: str) -> float | str:
+    """An alpha, or a word, from the command line."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def parse_value_range(text: str) -> tuple[float, ...]:
+    """Numbers separated by commas, from the command line."""
+    return tuple(float(part) for part in text.split(","))
+
+
+def _check_value_range(name: str, value: Any) -> None:
+    if len(value) != 2:
+        raise ValueError(f"{name} must be two numbers, the lower one first. Received: {value!r}")
+    evaluation_config.check_value_range(value)
+
+
+def _at_least(least: int) -> Callable[[str, Any], Any]:
+    return lambda name, value: checks.whole_number(name, value, least)
+
+
+def _share(low: str, high: str) -> Callable[[str, Any], Any]:
+    return lambda name, value: checks.fraction(name, value, low, high)
+
+
+def _absolute(path: Any) -> str:
+    return str(Path(path).resolve())
+
+
+def _name(value: Any) -> str:
+    own = getattr(value, "name", None) or getattr(value, "__name__", None)
+    return value if isinstance(value, str) else own or type(value).__name__
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _option(
+    default: Any,
+    help: str,
+    check: Callable[[str, Any], Any] | None = None,
+    setting: Callable[[Any], Any] | None = _unchanged,
+    **command_line: Any,
+) -> Any:
+    """Declare an option; one whose default is None may be None.
+
+    Args:
+        default: of a field of the dataclass.
+        help: for the command line and the documentation.
+        check: raises ValueError for a wrong value, given the option's name and value.
+        setting: from a value to JSON that must be the same in a resumed run; None: it may differ.
+        **command_line: `parse` makes a value of a word; without it the command line has no such
+            option, unless it is a flag. Also `metavar`, `choices`, and for flags that are True by
+            default `off`: the flag that turns it off, and its help.
+    """
+    metadata = {"help": help, "check": check, "setting": setting, **command_line}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """The options of `finetune`, checked.
+
+    Raises:
+        ValueError: for a value out of its range, or options that do not fit each other.
+
+    Example:
+        >>> from keras_temporal_reg.finetuning.config import FinetuneConfig
+        >>> FinetuneConfig(task="denoising", steps=500).learning_rate
+        0.0001
+    """
+
+    task: Any = _option(
+        "restoration",
+        "what the model does: a task's name, its dotted path, or a `tasks.Task`",
+        setting=_name,
+        parse=str,
+    )
+    method: str = _option(
+        METHODS[0],
+        f"the regularizer: {' or '.join(METHODS)}",
+        lambda name, value: checks.one_of(name, value, METHODS),
+        parse=str,
+        choices=METHODS,
+    )
+    alpha: float | str = _option(
+        0.8,
+        "strength of the regularizer, in [0, 1); or auto: the strongest one that stabilizes "
+        "the model on validation images or a clip, found at no more than "
+        "twice the cost of the fine-tuning itself; the trials are drawn in STEM.alpha.png "
+        "beside the output (needs the extra demo)",
+        alpha_or_auto,
+        parse=parse_alpha,
+    )
+    clip: str | Path | None = _option(
+        None,
+        "with alpha auto, a clip of inputs to choose it on: a file or a folder of frames, in "
+        "place of validation images under a virtual camera",
+        setting=_absolute,
+        parse=Path,
+        metavar="CLIP",
+    )
+    reference: str | Path | None = _option(
+        None,
+        "the targets of the clip; without, the task makes inputs from the clip",
+        setting=_absolute,
+        parse=Path,
+        metavar="CLIP",
+    )
+    steps: int = _option(1000, "training steps", _at_least(1), parse=int)
+    batch_size: int = _option(8, "crops per step", _at_least(1), parse=int)
+    crop: int | None = _option(
+        None,
+        "height and width of the crops of x, in pixels; without, the model's fixed size, or 64",
+        _at_least(8),
+        parse=int,
+    )
+    learning_rate: float = _option(
+        1e-4, "of Adam after its warm-up; it decays to a tenth", checks.positive, parse=float
+    )
+    transform: Any = _option(
+        None,
+        "draws T; without, a `RandomAffine`. If it has no seed it gets that of the run",
+        setting=lambda value: value.get_config(),
+    )
+    contrast: float = _option(
+        DEFAULT_CONTRAST,
+        "weight of the term that keeps the contrast, which the regularizer alone reduces; 0 "
+        "for the losses of the paper",
+        checks.not_negative,
+        parse=float,
+    )
+    pair_fraction: float = _option(
+        1.0,
+        "share of each batch that is regularized, in (0, 1]; 0.25 saves a third of the time",
+        _share("(", "]"),
+        parse=float,
+    )
+    reconstruction: Any = _option("mse", "the reconstruction loss, as in the losses", setting=_name)
+    validation: float = _option(
+        0.1,
+        "share of the images to validate on, at least one image, in [0, 1); 0 for none",
+        _share("[", ")"),
+        parse=float,
+    )
+    early_stopping: int | None = _option(
+        None,
+        "stop when the validation loss has not fallen for so many tenths of the steps, and "
+        "keep the best of all tenths",
+        _at_least(1),
+        parse=int,
+        metavar="N",
+    )
+    allow_code: bool = _option(
+        False,
+        "load models that hold Python code, such as Lambda layers, and run that code",
+        setting=None,
+    )
+    seed: int = _option(0, "the same seed gives the same numbers", _at_least(0), parse=int)
+    logs: str | Path | None = _option(
+        None, "a folder to log to for TensorBoard", setting=None, parse=Path, metavar="DIR"
+    )
+    resume: bool = _option(
+        True,
+        "continue an interrupted run of the same output",
+        setting=None,
+        off=("--restart", "discard an interrupted run and start from the beginning"),
+    )
+    show_progress: bool = _option(
+        True, "show a progress bar", setting=None, off=("--quiet", "no progress bar")
+    )
+    value_range: tuple[float, float] | None = _option(
+        None,
+        "lowest and highest value of the model's inputs and outputs; without, 0 and 1",
+        _check_value_range,
+        setting=lambda value: [float(part) for part in value],
+        parse=parse_value_range,
+        metavar="LOW,HIGH",
+    )
+    check_numerics: bool = _option(
+        False,
+        "stop before a step is trained on in which anything is NaN or infinite, and name its "
+        "images; costs a copy of the weights per step",
+        setting=None,
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, check = getattr(self, field.name), field.metadata["check"]
+            if check is not None and not (value is None and field.default is None):
+                check(field.name, value)
+        if self.early_stopping is not None and not self.validation:
+            raise ValueError("early_stopping needs a validation above 0. Received: validation 0")
+        if self.reference is not None and self.clip is None:
+            raise ValueError(
+                f"reference needs a clip that it belongs to. Received: reference {self.reference} "
+                "and no clip"
+            )
+        if self.alpha == AUTO:
+            checks.whole_number("steps", self.steps, TRIAL_SHARE)
+            if self.clip is None and not self.validation:
+                raise ValueError(
+                    f"alpha {AUTO!r} needs a validation above 0 or a clip, to choose it on. "
+                    "Received: validation 0 and no clip"
+                )
+        elif self.clip is not None:
+            raise ValueError(
+                f"clip is used with alpha {AUTO!r} only, to choose it on. Received: clip "
+                f"{self.clip} and alpha {self.alpha}"
+            )
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> FinetuneConfig:
+        """Make the config of the keyword arguments of `finetune`.
+
+        Raises:
+            TypeError: for a name that is not an option.
+        """
+        accepted = [field.name for field in dataclasses.fields(cls)]
+        unknown = [name for name in options if name not in accepted]
+        if unknown:
+            raise TypeError(
+                f"finetune has no option {', '.join(unknown)}. Accepted: {', '.join(accepted)}"
+            )
+        return cls(**options)
+
+    def settings(self) -> dict[str, Any]:
+        """The options that must be the same when an interrupted run is resumed, as JSON."""
+        found = {}
+        for field in dataclasses.fields(self):
+            value, setting = getattr(self, field.name), field.metadata["setting"]
+            if setting is not None:
+                found[field.name] = None if value is None else setting(value)
+        return found
+
+
+def takes_options(function: _Function) -> _Function:
+    """Give a function with ``**options`` the signature and the documentation of the config."""
+    fields = dataclasses.fields(FinetuneConfig)
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
+        )
+        for f in fields
+    ]
+    function.__signature__ = signature.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
+    lines = (function.__doc__ or "").splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith("**options:"):
+            lines[number : number + 1] = _documentation(fields, len(line) - len(line.lstrip()))
+    function.__doc__ = "".join(lines)
+    return function
+
+
+def _documentation(fields: Sequence[Any], indent: int) -> list[str]:
+    return [
+        textwrap.fill(
+            f"{field.name}: {field.metadata['help']}.",
+            width=96,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent + 4),
+        )
+        + "\n"
+        for field in fields
+    ]
