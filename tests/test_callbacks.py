@@ -96,7 +96,7 @@ def test_regularized_model_is_watched_likewise():
 
 
 class Seen(keras.callbacks.Callback):
-    """What callbacks that stand later in the list are given."""
+    """Records the logs that later callbacks receive."""
 
     def __init__(self):
         super().__init__()

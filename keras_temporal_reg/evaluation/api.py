@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_temporal_reg import metrics, tasks
+from keras_temporal_reg import metrics, saved_models, tasks
 from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.evaluation import clips as evaluation_clips
 from keras_temporal_reg.evaluation import conclusions, report, report_content
@@ -28,7 +28,6 @@ from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.evaluation.previews import Previews
 from keras_temporal_reg.io import atomic, jsonable, progress
 from keras_temporal_reg.metrics import MEASURES
-from keras_temporal_reg import saved_models
 
 _MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
 _FLOW_NAMES = {"dis": "DIS (OpenCV, medium preset)", "farneback": "Farneback (OpenCV)"}
@@ -132,7 +131,7 @@ def evaluate(
         >>> print(result.verdict)  # doctest: +SKIP
     """
     task = tasks.find(task) if isinstance(task, str) else task
-    config = EvaluationConfig(task, tuple(value_range), flow_method, memory, sigma)
+    config = EvaluationConfig(task, value_range, flow_method, memory, sigma)
     if not models:
         raise ValueError("models must hold at least one model. Received: none")
     if not clips and not stills:

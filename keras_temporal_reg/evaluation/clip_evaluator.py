@@ -157,9 +157,12 @@ class ClipEvaluator:
 
     def _runners(self, x: np.ndarray) -> dict[str, inference.FrameRunner]:
         config, runners = self.config, {}
+        height, width, channels = x.shape[1:]
         for name, model in self.models.items():
             try:
-                run = inference.runner(model, *x.shape[1:], config.memory, config.value_range)
+                run = inference.runner(
+                    model, height, width, channels, config.memory, config.value_range
+                )
             except ValueError as error:
                 raise ValueError(f"model {name} cannot run on {self.clip.name}: {error}") from error
             if run.scale != config.task.scale:
@@ -169,8 +172,9 @@ class ClipEvaluator:
                     "see --task super-resolution, super-resolution-3 and -4"
                 )
             if run.tiles > 1:
-                height, width = run.tile
-                self.notes.append(f"{name} ran in {run.tiles} tiles of {width} x {height} pixels.")
+                self.notes.append(
+                    f"{name} ran in {run.tiles} tiles of {run.tile[1]} x {run.tile[0]} pixels."
+                )
             runners[name] = run
         return runners
 

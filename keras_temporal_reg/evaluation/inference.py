@@ -54,8 +54,8 @@ class FrameRunner:
     @functools.cached_property
     def corners(self) -> list[tuple[int, int]]:
         """Row and column of the upper left corner of each tile."""
-        starts = (_starts(side, tile) for side, tile in zip(self.size, self.tile))
-        return [*itertools.product(*starts)]
+        rows, columns = (_starts(side, tile) for side, tile in zip(self.size, self.tile))
+        return [(top, left) for top in rows for left in columns]
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """Run the network.
@@ -139,7 +139,8 @@ def runner(
     sizes = introspection.image_sizes(model, height, width, channels)
     tile = sizes.fixed
     if tile is None:
-        tile = tuple(introspection.round_up(side, sizes.multiple) for side in (height, width))
+        rows, columns = (introspection.round_up(n, sizes.multiple) for n in (height, width))
+        tile = (rows, columns)
         if memory is not None:
             tile = _tile_within(memory, model, tile, channels, sizes.multiple)
     network = _compiled(model, (*tile, channels), value_range)

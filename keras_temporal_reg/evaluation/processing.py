@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg import tasks
+from keras_temporal_reg import saved_models, tasks
 from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.evaluation import inference
 from keras_temporal_reg.evaluation.config import check_value_range
 from keras_temporal_reg.io import progress, video
-from keras_temporal_reg import saved_models
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +120,9 @@ def _results(
     with contextlib.closing(chunks):
         for chunk in chunks:
             x = np.stack([task.input(video.to_float32(frame.pixels)) for frame in chunk])
-            run = run or inference.runner(model, *x.shape[1:], memory, value_range)
+            if run is None:
+                height, width, channels = x.shape[1:]
+                run = inference.runner(model, height, width, channels, memory, value_range)
             yield from zip(task.decode(x, run(x)), (frame.time for frame in chunk))
 
 

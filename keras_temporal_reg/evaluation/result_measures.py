@@ -42,7 +42,9 @@ class DecodedFrames:
 
     def _luma_of(self, index: int) -> np.ndarray:
         if index not in self._luma:
-            image = self._previous if index < 0 else self.images[index]
+            image = self.images[index]
+            if index < 0 and self._previous is not None:
+                image = self._previous
             self._luma[index] = optical_flow.to_luma(image_files.to_uint8(image))
         return self._luma[index]
 

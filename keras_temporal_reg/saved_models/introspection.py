@@ -98,8 +98,8 @@ def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
     probe = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
     x, y = task.encode(probe)
     inputs, outputs = _static_shape(model, "input"), _static_shape(model, "output")
-    _check_channels(inputs, x.shape[-1], "takes", f"the task {task.name} gives it")
-    _check_channels(outputs, y.shape[-1], "gives", f"the task {task.name} wants")
+    _check_channels(inputs, x.shape[-1], "takes", f"inputs of the task {task.name} have")
+    _check_channels(outputs, y.shape[-1], "returns", f"targets of the task {task.name} have")
     height, width = size
     try:
         shape = _output_shape(model, height, width, x.shape[-1])
@@ -109,7 +109,7 @@ def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
         raise ModelError(
             f"the model cannot take images of {height} x {width} pixels ({cause_of(error)})"
         ) from error
-    _check_channels(shape, y.shape[-1], "gives", f"the task {task.name} wants")
+    _check_channels(shape, y.shape[-1], "returns", f"targets of the task {task.name} have")
     scale = _scale(shape, size)
     if scale is None:
         raise ModelError(
@@ -163,15 +163,17 @@ def _multiple_and_scale(model: Any, height: int, width: int, channels: int) -> t
     reason = ""
     for multiple in MULTIPLES:
         # Small images with the remainders of the large ones find the same, and faster.
-        size = tuple(round_up(n % MULTIPLES[-1] + MULTIPLES[-1], multiple) for n in (height, width))
+        rows, columns = (
+            round_up(n % MULTIPLES[-1] + MULTIPLES[-1], multiple) for n in (height, width)
+        )
         try:
-            shape = _output_shape(model, *size, channels)
+            shape = _output_shape(model, rows, columns, channels)
         except ModelError:
             raise
         except (ValueError, TypeError, tf.errors.OpError) as error:
             reason = f" ({cause_of(error)})"
             continue
-        scale = _scale(shape, size)
+        scale = _scale(shape, (rows, columns))
         if scale is not None:
             return multiple, scale
     raise ModelError(
@@ -191,7 +193,7 @@ def round_up(n: int, multiple: int) -> int:
     return math.ceil(n / multiple) * multiple
 
 
-def _check_channels(shape: Any, wanted: int, model_verb: str, task_verb: str) -> None:
-    if shape is not None and shape[3] not in (None, wanted):
+def _check_channels(shape: Any, expected: int, verb: str, of_task: str) -> None:
+    if shape is not None and shape[3] not in (None, expected):
         plural = "s" * (shape[3] != 1)
-        raise ModelError(f"the model {model_verb} {shape[3]} channel{plural}, {task_verb} {wanted}")
+        raise ModelError(f"the model {verb} {shape[3]} channel{plural}, {of_task} {expected}")

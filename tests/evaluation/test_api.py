@@ -277,7 +277,7 @@ def test_a_folder_of_results_is_written(tmp_path, noisy_clip):
     assert "ktr evaluate &lt;these&gt;" in page
     assert result.summary.split(":")[0] in page
     for measure in metrics.MEASURES.values():
-        assert measure.title in page
+        assert measure.heading in page
 
 
 def test_memory_does_not_grow_with_the_clip(tmp_path, noisy_clip):

@@ -1,4 +1,4 @@
-"""Optical flow: it finds known motion, and knows where it cannot."""
+"""Optical flow: known motion is found, and masked where it cannot be."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ def texture(height=96, width=128, seed=0):
 
 @pytest.mark.parametrize("method", ["dis", "farneback"])
 def test_a_shift_is_found(method):
-    picture = texture()
-    moved = np.roll(picture, (2, 3), axis=(0, 1))  # content goes right by 3 and down by 2
-    found = flow.estimate(picture, moved, method)[20:-20, 20:-20]
+    image = texture()
+    moved = np.roll(image, (2, 3), axis=(0, 1))  # content goes right by 3 and down by 2
+    found = flow.estimate(image, moved, method)[20:-20, 20:-20]
     assert found.shape[-1] == 2 and found.dtype == np.float32
     np.testing.assert_allclose(np.median(found, axis=(0, 1)), [3.0, 2.0], atol=0.2)
 
 
-def test_flow_that_agrees_is_trusted_and_flow_that_does_not_is_not():
+def test_flow_is_trusted_where_forward_and_backward_agree():
     forward = np.full((20, 30, 2), 2.0, np.float32)
     inner = np.s_[5:-5, 5:-5]
     assert flow.trust_mask(forward, -forward)[inner].min() == 1.0
@@ -30,10 +30,10 @@ def test_flow_that_agrees_is_trusted_and_flow_that_does_not_is_not():
     edge = forward.copy()
     edge[:, 15:] = -2.0
     mask = flow.trust_mask(edge, -edge)
-    assert mask[10, 14:16].max() == 0.0  # where one thing moves against another
+    assert mask[10, 14:16].max() == 0.0  # a motion boundary
 
 
-def test_the_rule_of_trust_is_that_of_its_source():
+def test_the_trust_mask_equals_its_definition_in_numpy():
     rng = np.random.default_rng(0)
     forward = ndimage.gaussian_filter(rng.normal(size=(24, 32, 2)) * 20, (6, 6, 0))
     backward = -forward + 0.4 * rng.normal(size=forward.shape)
@@ -53,7 +53,7 @@ def test_the_rule_of_trust_is_that_of_its_source():
     edge = sum(s**2 for s in slopes) > 0.01 * length + 0.002
     expected = ~(covered | edge)
     assert 0.05 < expected.mean() < 0.95
-    assert (flow.trust_mask(forward, backward) == expected).mean() > 0.995  # but for rounding
+    assert (flow.trust_mask(forward, backward) == expected).mean() > 0.995  # except for rounding
 
 
 def test_the_difference_of_flows_is_the_mean_length():

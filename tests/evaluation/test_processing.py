@@ -1,4 +1,4 @@
-"""`process`: what comes out has the frames, times, size and sound of what went in."""
+"""`process`: the output has the frame count, times, size and sound of the input."""
 
 from fractions import Fraction
 
@@ -18,24 +18,24 @@ def halved_brightness():
     return keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(0.5)])
 
 
-def test_a_clip_comes_out_as_the_network_makes_it(tmp_path, clip_with_sound):
+def test_the_output_is_the_result_of_the_network_frame_by_frame(tmp_path, clip_with_sound):
     halved_brightness().save(tmp_path / "half.keras")
     result = ktr.process(
         tmp_path / "half.keras", clip_with_sound, tmp_path / "out.mp4", show_progress=False
     )
     assert (result.frames, result.size, result.rate) == (50, (48, 64), 25.0)
     assert result.is_complete and not result.notes
-    went_in, came_out = video.read(clip_with_sound), video.read(tmp_path / "out.mp4")
-    assert came_out.rate == went_in.rate
+    before_clip, after_clip = video.read(clip_with_sound), video.read(tmp_path / "out.mp4")
+    assert after_clip.rate == before_clip.rate
     assert video.info(tmp_path / "out.mp4").has_audio
-    assert np.abs(came_out.frames - went_in.frames / 2.0).mean() < 3
+    assert np.abs(after_clip.frames - before_clip.frames / 2.0).mean() < 3
     before, after = (
         [f.time for f in video.frames(p)] for p in (clip_with_sound, tmp_path / "out.mp4")
     )
     assert [float(t) for t in after] == pytest.approx([float(t) for t in before], abs=1e-4)
 
 
-def test_odd_sizes_stay_as_they_are(tmp_path):
+def test_odd_sizes_are_kept(tmp_path):
     video.write(tmp_path / "odd.mp4", ramp(47, 63, 12), Fraction(24))
     ktr.process(demo_like(), tmp_path / "odd.mp4", tmp_path / "out.mp4", show_progress=False)
     about = video.info(tmp_path / "out.mp4")
@@ -60,10 +60,10 @@ def test_colorization_keeps_the_grey(tmp_path):
         show_progress=False,
     )
     grey = np.array([0.299, 0.587, 0.114])
-    # PNG holds what was made; where colours leave the gamut, the grey moves with them.
-    made = video.read(tmp_path / "out").frames @ grey
+    # PNG is lossless; colours outside of the gamut change the grey too.
+    result = video.read(tmp_path / "out").frames @ grey
     given = video.read(tmp_path / "clip.mp4").frames @ grey
-    assert np.median(np.abs(made - given)) < 1.0
+    assert np.median(np.abs(result - given)) < 1.0
 
 
 def test_super_resolution_doubles_the_size(tmp_path):
@@ -80,7 +80,22 @@ def test_super_resolution_doubles_the_size(tmp_path):
     assert video.read(tmp_path / "out.webm").frames.shape == (4, 64, 96, 3)
 
 
-def test_what_comes_before_a_break_is_written(tmp_path):
+@pytest.mark.parametrize("name", ["value_range", "values"])
+def test_values_are_scaled_to_the_range_of_the_model(tmp_path, name):
+    video.write(tmp_path / "clip.mp4", ramp(16, 16, 3), Fraction(25))
+    brighter = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1.0, 51.0)])
+    paths = tmp_path / "clip.mp4", tmp_path / "out"
+    options = {name: (0.0, 255.0), "show_progress": False}
+    if name == "values":
+        with pytest.warns(DeprecationWarning, match="value_range"):
+            ktr.process(brighter, *paths, **options)
+    else:
+        ktr.process(brighter, *paths, **options)
+    before, after = (video.read(path).frames for path in paths)
+    np.testing.assert_allclose(after, np.minimum(before + 51.0, 255.0), atol=1.0)
+
+
+def test_the_frames_before_a_break_are_written(tmp_path):
     for t in range(5):
         image_files.write(tmp_path / f"f{t}.png", ramp(16, 16, 5)[t] / 255.0)
     (tmp_path / "f3.png").write_bytes(b"gone")
@@ -106,5 +121,9 @@ def test_wrong_use_is_refused_before_any_work(tmp_path):
         ktr.process(halved_brightness(), tmp_path / "clip.mp4", tmp_path / "out.ogg")
     with pytest.raises(ValueError, match="another file than the clip"):
         ktr.process(halved_brightness(), tmp_path / "clip.mp4", tmp_path / "clip.mp4")
+    with pytest.raises(ValueError, match="value_range must be two finite numbers"):
+        ktr.process(
+            halved_brightness(), tmp_path / "clip.mp4", tmp_path / "o.mp4", value_range=(1, 0)
+        )
     with pytest.raises(video.ClipError, match=r"none\.mp4 does not exist"):
         ktr.process(halved_brightness(), tmp_path / "none.mp4", tmp_path / "out.mp4")

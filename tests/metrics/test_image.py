@@ -49,6 +49,6 @@ def test_ssim_scales_with_max_value():
 
 
 @pytest.mark.parametrize("function", [metrics.psnr, metrics.ssim])
-def test_pictures_of_two_shapes_are_rejected(function):
+def test_clips_of_two_shapes_are_rejected(function):
     with pytest.raises(ValueError, match="reference and result must have one shape"):
         function(np.zeros((2, 12, 12, 3)), np.zeros((2, 12, 12, 1)))

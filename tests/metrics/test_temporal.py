@@ -168,7 +168,7 @@ def test_smoothness_is_inverse_to_the_scale_of_the_result(scale, frames, sigma, 
 
 
 @given(frames=st.integers(2, 24), sigma=st.floats(0.5, 6.0), seed=st.integers(0, 2**31))
-def test_frozen_picture_has_temporal_error_1(frames, sigma, seed):
+def test_frozen_image_has_temporal_error_1(frames, sigma, seed):
     reference, result = clips(frames, 4, 3, 2, seed)
     frozen = np.repeat(result[:1], frames, axis=0)
     assert metrics.temporal_error(reference, frozen, sigma) == pytest.approx(1.0, rel=1e-6)

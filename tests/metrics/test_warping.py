@@ -11,12 +11,12 @@ from keras_temporal_reg import metrics
 
 
 def camera_clip(frames=6, height=10, width=12, seed=0):
-    """A camera over a still picture, at whole pixels, and where it looks in each frame."""
+    """A camera that moves over a still image by whole pixels, and its steps."""
     rng = np.random.default_rng(seed)
-    picture = rng.uniform(size=(40, 40, 3))
+    still = rng.uniform(size=(40, 40, 3))
     corners = 12 + np.cumsum(rng.integers(-2, 3, size=(frames, 2)), axis=0)
-    clip = np.stack([picture[y : y + height, x : x + width] for y, x in corners])
-    # What stands at p in frame t stands at p + step in frame t + 1.
+    clip = np.stack([still[y : y + height, x : x + width] for y, x in corners])
+    # Content at p in frame t is at p + step in frame t + 1.
     return clip, corners[:-1] - corners[1:]
 
 

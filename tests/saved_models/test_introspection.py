@@ -27,9 +27,21 @@ def test_fitting_models_give_their_scale(model):
 @pytest.mark.parametrize(
     ("make", "task", "message"),
     [
-        (lambda: one(1, 3), tasks.restoration, "takes 1 channel, the task restoration gives it 3"),
-        (lambda: one(3, 2), tasks.colorization, "takes 3 channels, the task colorization gives"),
-        (lambda: one(3, 1), tasks.restoration, "gives 1 channel, the task restoration wants 3"),
+        (
+            lambda: one(1, 3),
+            tasks.restoration,
+            "takes 1 channel, inputs of the task restoration have 3",
+        ),
+        (
+            lambda: one(3, 2),
+            tasks.colorization,
+            "takes 3 channels, inputs of the task colorization have 1",
+        ),
+        (
+            lambda: one(3, 1),
+            tasks.restoration,
+            "returns 1 channel, targets of the task restoration have 3",
+        ),
         (lambda: one(strides=2), tasks.restoration, "8 x 8 for 16 x 16"),
     ],
 )
