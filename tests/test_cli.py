@@ -1,27 +1,102 @@
 """The command line: help, exit codes and messages, in processes of their own where it counts."""
 
+import argparse
+import dataclasses
 import json
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tensorflow import keras
 
 from keras_temporal_reg import cli
-from keras_temporal_reg.experiments import demo
-from keras_temporal_reg.finetuning import strength_search as choosing
-from keras_temporal_reg.io import image_files
+from keras_temporal_reg.finetuning import api as finetuning
+from keras_temporal_reg.finetuning.config import FinetuneConfig
+from keras_temporal_reg.io import image_files, video
+from keras_temporal_reg.tasks import _registry as registry
+
+COMMANDS = ("demo", "evaluate", "finetune", "process", "reproduce")
 
 
-def test_help_names_every_option(capsys):
+def parser_of(command):
+    return cli._parser()._subparsers._group_actions[0].choices[command]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_every_option_and_tells_its_default(command, capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["demo", "--help"])
+        cli.main([command, "--help"])
     assert stop.value.code == 0
-    text = capsys.readouterr().out
-    for option in ("--output", "--clip", "--method", "--alpha", "--steps", "--seed"):
-        assert option in text
-    assert f"(default: {demo.DEFAULT_ALPHA})" in text
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"usage: ktr {command}" in text
+    for action in parser_of(command)._actions:
+        assert action.help
+        if action.help == argparse.SUPPRESS:
+            continue
+        assert all(option in text for option in action.option_strings)
+        if action.default not in (None, [], True, False, argparse.SUPPRESS):
+            assert f"(default: {action.default})" in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], *([command, "--help"] for command in COMMANDS)]
+)
+def test_help_and_version_need_no_tensorflow(arguments, tmp_path):
+    for name in ("tensorflow", "keras", "numpy", "rich"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is imported')\n")
+    # The folder of the test, where Python looks first, has nothing of the package.
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_temporal_reg", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ktr " if arguments == ["--version"] else "usage: ktr")
+
+
+def test_the_installed_command_is_the_module():
+    program = Path(sys.executable).parent / "ktr"
+    if not program.exists():
+        pytest.skip("the package is not installed in this environment")
+    outputs = [
+        subprocess.run([*start, "--version"], capture_output=True, text=True, check=True).stdout
+        for start in ([str(program)], [sys.executable, "-m", "keras_temporal_reg"])
+    ]
+    assert outputs[0] == outputs[1]
+
+
+def test_finetune_has_the_options_of_its_config():
+    parsed = vars(parser_of("finetune").parse_args(["a.keras", "--inputs", "b", "--output", "c"]))
+    for field in dataclasses.fields(FinetuneConfig):
+        about = field.metadata
+        if "parse" in about or "off" in about or field.default is False:
+            # What is left out has the default of the function.
+            assert parsed.get(field.name, field.default) == field.default, field.name
+        else:
+            assert field.name not in parsed
+    others = {*parsed} - {field.name for field in dataclasses.fields(FinetuneConfig)}
+    assert others == {"model", "inputs", "targets", "output", "as_json", "run"}
+
+
+def test_the_help_lists_all_tasks_and_formats():
+    assert cli.TASKS.split(", ") == sorted(registry.TASKS)
+    assert re.findall(r"\.\w+", cli.CLIP_SUFFIXES) == [*video.CODECS]
+
+
+def test_an_old_spelling_works_with_a_warning(capsys):
+    arguments = ["process", "a.keras", "b.mp4", "c.mp4"]
+    parser = cli._parser()
+    old = parser.parse_args([*arguments, "--values=-1,1"])
+    assert "--values is deprecated" in capsys.readouterr().err
+    assert old == parser.parse_args([*arguments, "--value-range=-1,1"])
+    assert old.value_range == (-1.0, 1.0) and not capsys.readouterr().err
+    assert "--values" not in parser_of("process").format_help()
 
 
 @pytest.mark.parametrize(
@@ -30,7 +105,7 @@ def test_help_names_every_option(capsys):
         ([], "required: COMMAND"),
         (["demo", "--alpha", "1"], r"--alpha: value must be a number in \[0, 1\)"),
         (["demo", "--steps", "0"], "--steps: value must be a whole number of at least 1"),
-        (["demo", "--method", "magic"], "invalid choice: 'magic'"),
+        (["demo", "--method", "magic"], "--method: .*Received: 'magic'"),
         (["demo", "--alpha", "auto"], "argument --alpha: .*'auto'"),
         (
             ["finetune", "net.keras", "--alpha", "magic"],
@@ -46,31 +121,20 @@ def test_wrong_use_exits_with_2_and_says_why(arguments, message, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
     assert stop.value.code == 2
-    import re
-
     assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_failure_exits_with_1_and_one_line(tmp_path, capsys):
     code = cli.main(["demo", "--clip", str(tmp_path / "none.mp4"), "--output", str(tmp_path)])
     assert code == 1
-    assert capsys.readouterr().err.strip().endswith("none.mp4 does not exist or is no file")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ktr: error: ") and "none.mp4 does not exist" in line
 
 
 def test_an_output_folder_that_cannot_be_written_is_named(tmp_path, capsys):
     (tmp_path / "taken").write_text("")
     assert cli.main(["demo", "--output", str(tmp_path / "taken")]) == 1
     assert "output folder" in capsys.readouterr().err
-
-
-def test_the_package_runs_as_a_module():
-    done = subprocess.run(
-        [sys.executable, "-m", "keras_temporal_reg", "--version"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith("ktr ")
 
 
 def test_a_task_in_the_current_folder_is_found(tmp_path, monkeypatch, capsys):
@@ -88,8 +152,8 @@ def test_a_task_in_the_current_folder_is_found(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
-def material(tmp_path):
-    """A network in a file, and a clip as a folder of noisy pictures."""
+def workspace(tmp_path):
+    """A folder with a model, net.keras, and a clip of four frames of noise."""
     rng = np.random.default_rng(0)
     (tmp_path / "clip").mkdir()
     for t in range(4):
@@ -101,81 +165,72 @@ def material(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["demo", "evaluate", "finetune", "process", "reproduce"])
-def test_every_command_explains_itself(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main([command, "--help"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert f"usage: ktr {command}" in text
-    # Every option has words beside its name.
-    parser = cli._parser()._subparsers._group_actions[0].choices[command]
-    assert all(action.help for action in parser._actions)
-
-
-def test_evaluate_prints_a_table_and_writes_a_report(material, capsys):
-    arguments = ["evaluate", str(material / "net.keras"), "--clip", str(material / "clip")]
-    arguments += ["--output", str(material / "out"), "--quiet"]
+def test_evaluate_prints_a_table_and_writes_a_report(workspace, capsys):
+    arguments = ["evaluate", str(workspace / "net.keras"), "--clip", str(workspace / "clip")]
+    arguments += ["--output", str(workspace / "out"), "--quiet"]
     assert cli.main(arguments) == 0
     printed = capsys.readouterr().out
     assert "NOT JUDGED" in printed and "report.html" in printed and "Temporal error" in printed
-    page = (material / "out" / "report.html").read_text()
+    page = (workspace / "out" / "report.html").read_text()
     assert "ktr evaluate" in page and "--quiet" in page
 
 
-def test_evaluate_prints_json_and_nothing_else(material, capsys):
-    arguments = ["evaluate", str(material / "net.keras"), "--clip", str(material / "clip")]
-    arguments += ["--output", str(material / "out"), "--json", "--quiet"]
+def test_evaluate_prints_json_and_nothing_else(workspace, capsys):
+    arguments = ["evaluate", str(workspace / "net.keras"), "--clip", str(workspace / "clip")]
+    arguments += ["--output", str(workspace / "out"), "--json", "--quiet"]
     assert cli.main(arguments) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["clips"][0]["frames"] == 4
-    assert result == json.loads((material / "out" / "evaluation.json").read_text())
+    assert result == json.loads((workspace / "out" / "evaluation.json").read_text())
 
 
-def test_a_clip_that_breaks_off_exits_with_1_and_keeps_its_results(material, capsys):
-    (material / "clip" / "f3.png").write_bytes(b"gone")
-    arguments = ["evaluate", str(material / "net.keras"), "--clip", str(material / "clip")]
-    assert cli.main([*arguments, "--output", str(material / "out"), "--quiet"]) == 1
+def test_a_clip_that_breaks_off_exits_with_1_and_keeps_its_results(workspace, capsys):
+    (workspace / "clip" / "f3.png").write_bytes(b"gone")
+    arguments = ["evaluate", str(workspace / "net.keras"), "--clip", str(workspace / "clip")]
+    assert cli.main([*arguments, "--output", str(workspace / "out"), "--quiet"]) == 1
     assert "breaks off after 3 frames" in capsys.readouterr().out.replace("\n", " ")
-    assert (material / "out" / "report.html").is_file()
+    assert (workspace / "out" / "report.html").is_file()
 
 
-def test_process_writes_the_clip(material, capsys):
-    arguments = ["process", str(material / "net.keras"), str(material / "clip")]
-    assert cli.main([*arguments, str(material / "out.mp4"), "--quiet"]) == 0
+def test_process_writes_the_clip(workspace, capsys):
+    arguments = ["process", str(workspace / "net.keras"), str(workspace / "clip")]
+    assert cli.main([*arguments, str(workspace / "out.mp4"), "--quiet"]) == 0
     assert "out.mp4: 4 frames of 64 x 48." in capsys.readouterr().out
-    assert (material / "out.mp4").stat().st_size > 0
+    assert (workspace / "out.mp4").stat().st_size > 0
 
 
-def test_finetune_writes_a_model(material, capsys):
-    arguments = ["finetune", str(material / "net.keras"), "--inputs", str(material / "clip")]
-    arguments += ["--targets", str(material / "clip"), "--output", str(material / "new.keras")]
+def test_finetune_writes_a_model(workspace, capsys):
+    arguments = ["finetune", str(workspace / "net.keras"), "--inputs", str(workspace / "clip")]
+    arguments += ["--targets", str(workspace / "clip"), "--output", str(workspace / "new.keras")]
     assert cli.main([*arguments, "--steps", "2", "--crop", "32", "--quiet"]) == 0
     assert "new.keras" in capsys.readouterr().out
-    assert keras.models.load_model(material / "new.keras", compile=False).count_params() > 0
+    assert keras.models.load_model(workspace / "new.keras", compile=False).count_params() > 0
 
 
-def test_finetune_chooses_alpha(material, capsys, monkeypatch):
-    measures = {"temporal_error": 1.0, "psnr": float("nan")}
-    plain = choosing.Trial(0.0, measures, False, "")
-    tried = choosing.Trial(0.9, measures, True, "STABILISED.")
-    choice = choosing.Choice(0.9, "The reason.", plain, (tried,), 20.0, 2.5)
+def test_finetune_passes_its_options_on(capsys, monkeypatch):
     seen = {}
-    monkeypatch.setattr(
-        choosing, "choose_alpha", lambda *a, **options: seen.update(options) or choice
-    )
-    clip = str(material / "clip")
-    arguments = ["finetune", str(material / "net.keras"), "--inputs", clip, "--targets", clip]
-    arguments += ["--alpha", "auto", "--clip", clip, "--reference", clip, "--steps", "2"]
-    arguments += ["--output", str(material / "new.keras"), "--crop", "32", "--quiet", "--json"]
+
+    def finetune(model, output, inputs, targets, **options):
+        seen.update(options, files=(model, output, inputs, targets))
+        return {"alpha": 0.9, "psnr": float("nan")}
+
+    monkeypatch.setattr(finetuning, "finetune", finetune)
+    arguments = ["finetune", "a.keras", "--inputs", "b", "--targets", "c", "--output", "d.keras"]
+    arguments += ["--alpha", "auto", "--clip", "e", "--reference", "f", "--steps", "4"]
+    arguments += ["--check-numerics", "--restart", "--value-range=-1,1", "--quiet", "--json"]
     assert cli.main(arguments) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert seen["clip"].shape == seen["reference"].shape == (4, 48, 64, 3)
-    assert result["alpha"] == result["choice"]["alpha"] == 0.9
-    assert result["choice"]["reason"] == "The reason." and result["choice"]["cost"] == 2.5
-    assert result["choice"]["plain"]["measures"] == {"temporal_error": 1.0, "psnr": None}
-    assert result["plot"] == str(material / "new.alpha.png")
-    assert (material / "new.alpha.png").is_file() and (material / "new.keras").is_file()
+    assert json.loads(capsys.readouterr().out) == {"alpha": 0.9, "psnr": None}
+    assert seen.pop("files") == (Path("a.keras"), Path("d.keras"), Path("b"), Path("c"))
+    assert FinetuneConfig(**seen) == FinetuneConfig(
+        alpha="auto",
+        clip=Path("e"),
+        reference=Path("f"),
+        steps=4,
+        check_numerics=True,
+        resume=False,
+        show_progress=False,
+        value_range=(-1.0, 1.0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,21 +245,21 @@ def test_finetune_chooses_alpha(material, capsys, monkeypatch):
         (
             ["finetune", "NET", "--inputs", "CLIP", "--output", "new.keras", "--clip", "CLIP"],
             2,
-            "clip is what alpha 'auto' is chosen on",
+            "clip is used with alpha 'auto' only",
         ),
     ],
 )
-def test_failures_have_their_exit_codes_and_one_line(material, capsys, arguments, code, message):
-    names = {"NET": str(material / "net.keras"), "CLIP": str(material / "clip")}
+def test_failures_have_their_exit_codes_and_one_line(workspace, capsys, arguments, code, message):
+    names = {"NET": str(workspace / "net.keras"), "CLIP": str(workspace / "clip")}
     quiet = [] if arguments[0] == "demo" else ["--quiet"]
     assert cli.main([*(names.get(a, a) for a in arguments), *quiet]) == code
     error = capsys.readouterr().err.strip()
     assert error.startswith("ktr: error: ") and message in error and "\n" not in error
 
 
-@pytest.mark.parametrize("values", ["1", "2,1", "a,b"])
-def test_values_must_be_a_range(values, capsys):
+@pytest.mark.parametrize("value_range", ["1", "2,1", "a,b", "0,inf", "1,2,3"])
+def test_a_value_range_is_two_numbers(value_range, capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["process", "net.keras", "clip.mp4", "out.mp4", f"--values={values}"])
+        cli.main(["process", "net.keras", "clip.mp4", "out.mp4", f"--value-range={value_range}"])
     assert stop.value.code == 2
-    assert "--values" in capsys.readouterr().err
+    assert "--value-range" in capsys.readouterr().err

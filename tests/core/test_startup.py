@@ -128,19 +128,31 @@ def test_a_user_who_asks_for_the_log_gets_all_of_it(without_tensorflow):
     assert lines(done.stderr) == lines(TENSORFLOW_2_21 + TENSORFLOW_2_15 + ERRORS + "from Python\n")
 
 
-def test_a_real_start_of_tensorflow_prints_none_of_the_lines(tmp_path):
-    done = run(
-        """
-        import sys
-        from pathlib import Path
-        sys.argv = ["ktr"]
-        from keras_temporal_reg import cli
-        assert "tensorflow" not in sys.modules
-        code = cli.main(["process", "none.keras", "none.mp4", "out.mp4"])
-        assert "tensorflow" in sys.modules
-        sys.exit(code)
-        """,
-        TF_CPP_MIN_LOG_LEVEL=None,
+OWN_TASK = r"""
+import os
+import tensorflow as tf
+from keras_temporal_reg.tasks import restoration as own
+
+assert float(tf.function(lambda x: x + 1.0, jit_compile=True)(tf.constant(1.0))) == 2.0
+os.write(2, b"E0000 a real error\n")
+"""
+
+
+def test_a_real_command_prints_none_of_the_lines(tmp_path):
+    """It imports TensorFlow, starts its devices and compiles by XLA."""
+    (tmp_path / "my_task.py").write_text(OWN_TASK)
+    program = "import sys; sys.argv[0] = 'ktr'; from keras_temporal_reg import cli;"
+    arguments = ["process", "none.keras", "none.mp4", "out.mp4", "--task", "my_task.own"]
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program} sys.exit(cli.main())", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
     )
     assert done.returncode == 1
-    assert done.stderr.splitlines() == ["ktr: error: none.mp4 does not exist"]
+    shown = done.stderr.splitlines()
+    assert len(shown) == 2 and "E0000 a real error" in shown
+    assert any(line.startswith("ktr: error: ") and "none.mp4" in line for line in shown)

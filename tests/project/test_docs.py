@@ -1,4 +1,4 @@
-"""What README and the site show runs as it stands, and the site shows everything public."""
+"""The code in README and on the site runs, and the site shows everything public."""
 
 import importlib
 import importlib.util
@@ -36,7 +36,7 @@ def blocks(page, *languages):
 
 
 def commands(page):
-    """Lines of shell blocks, those that go on behind a backslash as one, without comments."""
+    """Lines of shell blocks without comments; a backslash continues a line."""
     for _, text, _ in blocks(page, "", "sh", "bash", "shell", "console"):
         for line in text.replace("\\\n", " ").splitlines():
             yield shlex.split(line.removeprefix("$ "), comments=True)
@@ -48,7 +48,7 @@ WITH_PYTHON = [
     if blocks(page, "python", "py")
 ]
 KTR = [
-    # Settings of the environment may stand in front.
+    # Environment variables may come first.
     (page, words[words.index("ktr") + 1 :])
     for page in PAGES
     for words in commands(page)
@@ -62,7 +62,7 @@ def test_pages_are_found():
     }
     assert len({page for page, _ in KTR}) >= 5
     for page, text in PAGES.items():
-        # Nothing looks like a block without being taken for one.
+        # Each fence belongs to a block that BLOCK finds.
         assert text.count("```") == 2 * len(BLOCK.findall(text)), page
 
 
@@ -72,7 +72,7 @@ def test_the_python_blocks_run_one_after_the_other(page, tmp_path, monkeypatch, 
     names = {"__name__": "__main__"}
     for needed, code, line in blocks(page, "python", "py"):
         if needed is None or importlib.util.find_spec(needed) is not None:
-            # Errors tell the line of the page.
+            # Tracebacks name the line of the page.
             exec(compile("\n" * line + code, page, "exec"), names)
     assert PRINTED.get(page, "") in capsys.readouterr().out
     if page == "README.md":
@@ -83,7 +83,7 @@ def test_the_python_blocks_run_one_after_the_other(page, tmp_path, monkeypatch, 
 def test_the_commands_parse(page, words):
     try:
         cli._parser().parse_args(words)
-    except SystemExit as end:  # --help and --version end so as well
+    except SystemExit as end:  # --help and --version exit with 0
         assert end.code == 0, f"{page}: ktr {shlex.join(words)}"
 
 
@@ -96,8 +96,9 @@ def test_every_make_command_exists():
     assert missing == []
 
 
-PUBLIC = sorted({*ktr.__all__, "networks", "scenes"})
-# What mkdocstrings is told to show, by page.
+# The names of the package, and the modules that are public under their own paths.
+PUBLIC = [*ktr.__all__, "evaluation.camera", "experiments.networks", "experiments.scenes"]
+# What mkdocstrings shows, by page.
 SHOWN = {
     name: page
     for page, text in PAGES.items()
@@ -107,17 +108,20 @@ SHOWN = {
 
 
 def public_value(name):
-    try:
+    if name in ktr.__all__:
         return getattr(ktr, name)
-    except AttributeError:
-        return importlib.import_module(f"keras_temporal_reg.{name}")
+    return importlib.import_module(f"keras_temporal_reg.{name}")
 
 
 def public_members(module):
-    """Path and value of the module's own functions, classes and tasks."""
-    for name, value in vars(module).items():
-        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__:
-            yield f"{module.__name__}.{name}", value
+    """Path and value of what a package exports, or of what a module itself defines."""
+    own = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    }
+    for name in getattr(module, "__all__", own):
+        yield f"{module.__name__}.{name}", getattr(module, name)
 
 
 @pytest.mark.parametrize("name", PUBLIC)
