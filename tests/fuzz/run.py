@@ -1,8 +1,8 @@
-"""Fuzz what reads files, guided by coverage: python tests/fuzz/run.py SECONDS [TARGET ...].
+"""Fuzz the readers of user files, guided by coverage: run.py SECONDS [TARGET ...].
 
-Needs ``pip install atheris``. Each target gets its share of the time, in processes of its own;
-after a find the next one goes on. What was found lies in the folder that is printed, one file each;
-once it is mended, a copy goes to ``corpus/TARGET-WHAT``, which tests/test_fuzz.py replays.
+Needs ``pip install atheris``. The targets share the time equally, each in processes of its own;
+after a find the next process continues. Finds are written to the folder that is printed, one file
+each. Once one is fixed, copy it to ``corpus/TARGET-WHAT``, which tests/fuzz/test_fuzz.py replays.
 """
 
 import pathlib

@@ -1,7 +1,7 @@
-"""All that reads a user's file, as functions of a path; and small whole files to begin with.
+"""Fuzz targets: each reader of user files as a function of a path, with small valid files as seeds.
 
-A reader reads a file or says what is wrong with it: by a ValueError or an OSError, in a data set by
-TensorFlow's OpError, in words that name the file. All else is a find.
+A reader reads the file or raises ValueError or OSError (data sets: TensorFlow's OpError) with the
+file's name in the message. Anything else is a find.
 """
 
 import functools
@@ -27,10 +27,10 @@ REFUSALS = (ValueError, OSError, tf.errors.OpError)
 
 
 def check(name, content, folder):
-    """Have the reader of a target read `content`; raises what no user should see."""
+    """Let the reader of a target read `content`; raises whatever is a find."""
     target = folder / FILES[name]
     if name == "savedmodel" and not target.exists():
-        save_doubler(target.parent)  # with the files that stand beside it
+        save_doubler(target.parent)  # with the other files of a SavedModel
     target.write_bytes(in_archive(content) if name == "config" else content)
     path = folder / target.relative_to(folder).parts[0]  # of a SavedModel, its folder
     try:
@@ -91,15 +91,15 @@ def network():
     )
 
 
-def saved_as(form):
+def saved_as(format):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model"
-        saved_models.save(network(), path, form)
+        saved_models.save(network(), path, format)
         return path.read_bytes()
 
 
 def in_archive(config):
-    """A whole .keras file but for its config."""
+    """A valid .keras file with another config."""
     made = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(saved_as_keras())) as given, zipfile.ZipFile(made, "w") as out:
         for member in given.namelist():
@@ -112,11 +112,11 @@ def saved_as_keras():
     return saved_as("keras")
 
 
-def picture_seeds():
+def image_seeds():
     bytes_ = image_files.to_uint8(noise(9, 12, 3))
-    for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM"):
+    for format in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM"):
         made = io.BytesIO()
-        Image.fromarray(bytes_).save(made, form)
+        Image.fromarray(bytes_).save(made, format)
         yield made.getvalue()
     made = io.BytesIO()
     Image.fromarray(bytes_).quantize(16).save(made, "PNG")
@@ -174,7 +174,7 @@ def savedmodel_seeds():
 
 
 SEEDS = {
-    "png": picture_seeds,
+    "png": image_seeds,
     "exr": exr_seeds,
     "hdr": hdr_seeds,
     "clip": clip_seeds,

@@ -112,8 +112,9 @@ def test_library_needs_none_of_the_extras():
         keras.Model  # loads Keras, which needs one of these itself
 
         EXTRAS = {{
-            "OpenEXR", "PIL", "av", "cv2", "imageio", "imageio_ffmpeg", "keras_cv", "matplotlib",
-            "rich", "scipy", "skimage", "skvideo", "sklearn", "tensorflow_addons",
+            "OpenEXR", "PIL", "av", "cv2", "filelock", "imageio", "imageio_ffmpeg", "jinja2",
+            "keras_cv", "matplotlib", "natsort", "rich", "scipy", "skimage", "skvideo", "sklearn",
+            "tensorflow_addons",
         }}
 
         class Blocker(importlib.abc.MetaPathFinder):

@@ -234,14 +234,14 @@ def test_files_of_weights_only_are_named(model, tmp_path):
 
 def test_an_h5_file_of_something_else(tmp_path):
     with h5py.File(tmp_path / "data.h5", "w") as opened:
-        opened["pictures"] = np.zeros(3)
-    with pytest.raises(saved_models.ModelError, match="found: pictures"):
+        opened["images"] = np.zeros(3)
+    with pytest.raises(saved_models.ModelError, match="found: images"):
         saved_models.load(tmp_path / "data.h5")
 
 
 def test_a_zip_file_of_something_else(tmp_path):
     with zipfile.ZipFile(tmp_path / "data.keras", "w") as opened:
-        opened.writestr("pictures", "none")
+        opened.writestr("images", "none")
     with pytest.raises(saved_models.ModelError, match=r"without config\.json"):
         saved_models.load(tmp_path / "data.keras")
 

@@ -50,7 +50,7 @@ def test_a_function_that_writes_files_is_not_called(tmp_path):
 
 
 CODE = {
-    "writes a picture": that_calls("keras.utils.save_img", "x"),
+    "writes an image": that_calls("keras.utils.save_img", "x"),
     "loads a model": that_calls("keras.models.load_model", "x"),
     "downloads": that_calls("keras.utils.get_file", "x"),
     "loads a library": that_calls("compat.v1.load_file_system_library", "x"),
@@ -74,7 +74,7 @@ CODE = {
         "config": {},
     },
     "is a function of this package": {
-        "module": "keras_temporal_reg.pictures",
+        "module": "keras_temporal_reg.io.image_files",
         "class_name": "function",
         "config": "write",
     },

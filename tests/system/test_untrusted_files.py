@@ -30,8 +30,8 @@ def network():
 def clip_in(path, count=3):
     path.mkdir(parents=True)
     for number in range(count):
-        picture = np.random.default_rng(number).random((16, 16, 3)).astype(np.float32)
-        image_files.write(path / f"{number}.png", picture)
+        image = np.random.default_rng(number).random((16, 16, 3)).astype(np.float32)
+        image_files.write(path / f"{number}.png", image)
     return path
 
 
