@@ -1,17 +1,17 @@
-"""The lower bounds of setup.py are what `make test-addons` runs on."""
+"""What setup.py accepts is what make tests: lowest versions, and versions of Python."""
 
 import importlib.metadata
 import pathlib
+import re
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+ROOT = pathlib.Path(__file__).parents[2]
 LOCKED = dict(
     line.split("==")
-    for line in (pathlib.Path(__file__).parents[2] / "constraints" / "lowest.txt")
-    .read_text()
-    .splitlines()
+    for line in (ROOT / "constraints" / "lowest.txt").read_text().splitlines()
     if not line.startswith("#")
 )
 # Of the extras that go with the lowest TensorFlow.
@@ -34,3 +34,13 @@ def test_the_bounds_are_found():
     assert {"tensorflow", "numpy", "h5py", "av", "tensorflow-addons", "pytest"} <= {
         requirement.name for requirement in BOUNDS
     }
+
+
+def test_python_versions_are_those_that_make_tests():
+    makefile = (ROOT / "Makefile").read_text()
+    (settings,) = re.findall(r"^PYTHON \?= (.*)\n(?:.*\n)*?PYTHONS \?= (.*)$", makefile, flags=re.M)
+    tested = re.findall(r"python(3\.\d+)", " ".join(settings))
+    about = importlib.metadata.metadata("keras-temporal-reg")
+    versions = [c.rpartition(" ")[2] for c in about.get_all("Classifier") if ":: 3." in c]
+    assert about["Requires-Python"] == f">={tested[0]}"
+    assert versions == tested

@@ -38,7 +38,6 @@ OLD_NAMES = {
     "plans",
     "replacing",
     "sources",
-    "training",
     "trivial",
 }
 
