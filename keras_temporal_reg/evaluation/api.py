@@ -182,7 +182,7 @@ def evaluate_clips(
         settings: stored in the result beside those of `config`.
     """
     started = time.time()
-    folder = None if output is None else atomic.writable_folder(Path(output))
+    page = None if output is None else atomic.writable_folder(Path(output)) / "report.html"
     measured, sections = [], []
     with (
         tempfile.TemporaryDirectory(prefix="ktr-") as scratch,
@@ -190,23 +190,19 @@ def evaluate_clips(
     ):
         for number, clip in enumerate(_with_unique_names(clips)):
             shown: Any = contextlib.nullcontext()
-            if folder is not None:
+            if page is not None:
                 shown = Previews(Path(scratch) / str(number), clip.rate)
             with shown as previews:
                 measured.append(ClipEvaluator(clip, models, config, previews).run(start))
             if previews is not None:
                 sections.append(report_content.clip_section(measured[-1], previews, config.task))
-        result = _conclude(measured, config, started)
-        result = dataclasses.replace(
-            result,
-            settings={**(settings or {}), **_settings(config, clips)},
-            report=None if folder is None else folder / "report.html",
-        )
-        if folder is not None:
+        settings = {**(settings or {}), **_settings(config, clips)}
+        result = _conclude(measured, config.task.baseline_name, settings, page, started)
+        if page is not None:
+            jsonable.write(page.with_name("evaluation.json"), result)
             command = command or shlex.join(sys.argv)
-            page = report_content.whole_report(result, sections, config.task, command)
-            jsonable.write(folder / "evaluation.json", result)
-            report.write(folder / "report.html", page)
+            content = report_content.whole_report(result, sections, config.task, command)
+            report.write(page, content)
     return result
 
 
@@ -274,20 +270,25 @@ def _describe_flow(method: str, is_exact: bool) -> str:
 
 
 def _conclude(
-    clips: Sequence[ClipEvaluation], config: EvaluationConfig, started: float
+    clips: Sequence[ClipEvaluation],
+    baseline_name: str,
+    settings: Mapping[str, Any],
+    page: Path | None,
+    started: float,
 ) -> Evaluation:
     mean = conclusions.mean_over(clips)
     has_reference = all(clip.has_reference for clip in clips)
     verdict = conclusions.judge(mean, has_reference)
     return Evaluation(
         verdict=verdict,
-        summary=conclusions.summarize(mean, has_reference, verdict, config.task.baseline_name),
+        summary=conclusions.summarize(mean, has_reference, verdict, baseline_name),
         warnings=conclusions.warn_of_losses(mean, has_reference),
         mean=mean,
         clips=tuple(clips),
-        settings={},
+        settings=settings,
         versions={**saved_models.versions(), "opencv": _version("opencv-python-headless")},
         seconds=round(time.time() - started, 1),
+        report=page,
     )
 
 
