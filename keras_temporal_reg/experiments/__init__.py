@@ -6,8 +6,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     {
         "Claim": "claims",
-        "Plan": "configs",
+        "ExperimentConfig": "configs",
         "Reproduction": "results",
-        "reproduce": "runner",
+        "reproduce": "api",
     },
 )

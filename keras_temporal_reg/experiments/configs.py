@@ -1,72 +1,80 @@
-"""What experiments hold against each other, and how large they are."""
+"""What an experiment compares, and how large it is. Importing this imports no TensorFlow."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import itertools
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
-from keras_temporal_reg.losses import _regularized as losses
+from keras_temporal_reg.core import deprecation, validation
+from keras_temporal_reg.finetuning.config import FinetuneConfig
 
 EXPERIMENTS = ("colorization", "small-data", "hdr", "finetune", "super-resolution")
-CONVERGED = 0.1  # dB of validation PSNR: a round that gains less is the last
+SEEDS = (0, 1, 2)
+CONVERGED = 0.1  # dB of validation PSNR; a round of training that gains less is the last
 
 
 class Method(NamedTuple):
-    """How a network is trained, beside L_vis.
+    """How a network is trained.
 
     Attributes:
-        loss: makes the loss of an alpha; None: L_vis alone.
+        regularizer: `INVARIANCE` or `JACOBIAN`; None: the reconstruction loss alone.
+        contrast: weight of the term that keeps the contrast, as in the losses.
         augmented: x and y are moved by T, without a counterpart.
         noise: counterparts differ by noise in place of T.
     """
 
-    loss: Callable[[float], Any] | None = None
+    regularizer: str | None = None
+    contrast: float = 0.0
     augmented: bool = False
     noise: bool = False
+
+    @property
+    def passes(self) -> int:
+        """Images through the network per sample: with a counterpart, two."""
+        return 1 if self.regularizer is None else 2
+
+    def loss(self, alpha: float) -> Any:
+        """The loss as `keras.Model.compile` takes it."""
+        from keras_temporal_reg.finetuning import training
+
+        if self.regularizer is None:
+            return "mse"
+        return training.LOSSES[self.regularizer](alpha, contrast=self.contrast)
 
 
 PLAIN, AUGMENTED = "reconstruction", "augmentation"
 INVARIANCE, JACOBIAN = "transform-invariance", "sparse-jacobian"
-NORMALIZED, CONTRAST = "-normalized", "-contrast"
+CONTRAST = "-contrast"
 METHODS = {
     PLAIN: Method(),
     AUGMENTED: Method(augmented=True),
-    "noise-stability": Method(losses.TransformInvarianceLoss, noise=True),
-    INVARIANCE: Method(losses.TransformInvarianceLoss),
-    JACOBIAN: Method(losses.SparseJacobianLoss),
-    INVARIANCE + NORMALIZED: Method(
-        functools.partial(losses.TransformInvarianceLoss, normalize=True)
-    ),
-    JACOBIAN + NORMALIZED: Method(functools.partial(losses.SparseJacobianLoss, normalize=True)),
-    INVARIANCE + CONTRAST: Method(functools.partial(losses.TransformInvarianceLoss, contrast=0.1)),
-    JACOBIAN + CONTRAST: Method(functools.partial(losses.SparseJacobianLoss, contrast=0.1)),
+    "noise-stability": Method(INVARIANCE, noise=True),
+    INVARIANCE: Method(INVARIANCE),
+    JACOBIAN: Method(JACOBIAN),
+    INVARIANCE + CONTRAST: Method(INVARIANCE, contrast=0.1),
+    JACOBIAN + CONTRAST: Method(JACOBIAN, contrast=0.1),
 }
-REGULARIZERS = (INVARIANCE, JACOBIAN, INVARIANCE + NORMALIZED, JACOBIAN + NORMALIZED)
-BEYOND = (
-    INVARIANCE + NORMALIZED,
-    JACOBIAN + NORMALIZED,
-    INVARIANCE + CONTRAST,
-    JACOBIAN + CONTRAST,
-)
+REGULARIZERS = (INVARIANCE, JACOBIAN)  # those of the paper
+EXTENSIONS = (INVARIANCE + CONTRAST, JACOBIAN + CONTRAST)
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class ExperimentConfig:
     """How large an experiment is.
 
     Attributes:
-        methods: names in `METHODS`; the first is what others are held against.
+        methods: names in `METHODS`; the first is the baseline.
         alphas: of those methods that have one.
-        sizes: of the training data: stills a clip, or scenes.
+        sizes: of the training data: stills per clip, or scenes.
         base_steps: of training without a regularizer; 0: each method trains from scratch. In
             `finetune` of one round, of which there are as many as it takes to converge.
         rounds: at most.
         steps: of each method.
-        rate: the learning rate at which methods begin.
+        rate: the learning rate of the methods, after its warm-up.
         channels: of the network's first level.
-        frames: of each clip that is measured, at most.
+        frames: of each test clip, at most.
     """
 
     methods: tuple[str, ...] = tuple(METHODS)
@@ -80,23 +88,86 @@ class Plan:
     frames: int = 50
 
 
+@dataclasses.dataclass(frozen=True)
+class DemoConfig:
+    """Options of the demo.
+
+    Attributes:
+        method: the regularizer, `INVARIANCE` or `JACOBIAN`.
+        alpha: its strength, in [0, 1).
+        contrast: weight of the term that keeps the contrast, as in the losses.
+        steps: of training; each fine-tuning takes one in `TUNING_SHARE` of these more. The default
+            is until convergence: a network that still learns pays for stability with PSNR.
+        seed: the same seed gives the same numbers.
+
+    Raises:
+        ValueError: for an option out of its range.
+    """
+
+    TUNING_SHARE: ClassVar[int] = 12
+
+    method: str = FinetuneConfig.method
+    alpha: float = float(FinetuneConfig.alpha)
+    contrast: float = FinetuneConfig.contrast
+    steps: int = 6000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        validation.one_of("method", self.method, REGULARIZERS)
+        validation.fraction("alpha", self.alpha, "[", ")")
+        validation.not_negative("contrast", self.contrast)
+        validation.whole_number("steps", self.steps, 1)
+        validation.whole_number("seed", self.seed, 0)
+
+    @property
+    def tuning_steps(self) -> int:
+        """Steps of each fine-tuning."""
+        return max(self.steps // self.TUNING_SHARE, 1)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.alpha:g}"
+
+
+class Run(NamedTuple):
+    """One training of an experiment, and the start of its row."""
+
+    method: str
+    alpha: float
+    data: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}: {self.method}" + (f" {self.alpha:g}" if self.alpha else "")
+
+
+def runs(config: ExperimentConfig, seeds: Sequence[int]) -> list[Run]:
+    """All runs of an experiment; those that start from the same network are neighbours."""
+    found = []
+    for size, seed in itertools.product(config.sizes, seeds):
+        for name in config.methods:
+            alphas = config.alphas if METHODS[name].regularizer else (0.0,)
+            found += [Run(name, alpha, size, seed) for alpha in alphas]
+    return found
+
+
 _POSTER = (PLAIN, AUGMENTED, INVARIANCE, JACOBIAN)
-_AND_CONTRAST = (*_POSTER, JACOBIAN + CONTRAST)
+_POSTER_AND_CONTRAST = (*_POSTER, JACOBIAN + CONTRAST)
+_SMALL_DATA = ExperimentConfig(
+    methods=_POSTER,
+    sizes=(2, 4, 8, 16, 32),
+    alphas=(0.8,),
+    base_steps=0,
+    steps=1200,
+    rate=2e-3,
+    channels=8,
+)
 FULL = {
-    "colorization": Plan(),
-    "small-data": Plan(
-        methods=_POSTER,
-        sizes=(2, 4, 8, 16, 32),
-        alphas=(0.8,),
-        base_steps=0,
-        steps=1200,
-        rate=2e-3,
-        channels=8,
+    "colorization": ExperimentConfig(),
+    "small-data": _SMALL_DATA,
+    "hdr": ExperimentConfig(
+        methods=_POSTER_AND_CONTRAST, sizes=(24,), base_steps=1200, channels=12, frames=40
     ),
-    "hdr": Plan(
-        methods=_AND_CONTRAST, sizes=(24,), base_steps=1200, steps=300, channels=12, frames=40
-    ),
-    "finetune": Plan(
+    "finetune": ExperimentConfig(
         methods=(PLAIN, INVARIANCE, JACOBIAN, JACOBIAN + CONTRAST),
         alphas=(0.8, 0.9),
         base_steps=2000,
@@ -104,24 +175,17 @@ FULL = {
         steps=600,
         rate=3e-4,
     ),
-    "super-resolution": Plan(
+    "super-resolution": ExperimentConfig(
         methods=_POSTER, alphas=(0.5, 0.9), base_steps=1500, rate=5e-4, frames=40
     ),
 }
 QUICK = {
-    "colorization": Plan(alphas=(0.8, 0.97), base_steps=3000, steps=200, frames=25),
-    "small-data": Plan(
-        methods=_POSTER,
-        sizes=(2, 8, 32),
-        alphas=(0.8,),
-        base_steps=0,
-        steps=1000,
-        rate=2e-3,
-        channels=8,
-        frames=25,
+    "colorization": dataclasses.replace(
+        FULL["colorization"], alphas=(0.8, 0.97), base_steps=3000, steps=200, frames=25
     ),
-    "hdr": Plan(
-        methods=_AND_CONTRAST,
+    "small-data": dataclasses.replace(_SMALL_DATA, sizes=(2, 8, 32), steps=1000, frames=25),
+    "hdr": dataclasses.replace(
+        FULL["hdr"],
         alphas=(0.8, 0.9),
         sizes=(16,),
         base_steps=800,
@@ -129,21 +193,12 @@ QUICK = {
         channels=8,
         frames=24,
     ),
-    "finetune": Plan(
-        methods=_POSTER,
-        alphas=(0.5, 0.8, 0.9),
-        base_steps=2000,
-        rounds=3,
-        steps=200,
-        rate=3e-4,
-        frames=25,
+    "finetune": dataclasses.replace(
+        FULL["finetune"], methods=_POSTER, alphas=(0.5, 0.8, 0.9), steps=200, frames=25
     ),
-    "super-resolution": Plan(
-        methods=_POSTER,
-        alphas=(0.5, 0.9),
-        base_steps=1000,
-        steps=200,
-        rate=5e-4,
-        frames=24,
+    "super-resolution": dataclasses.replace(
+        FULL["super-resolution"], base_steps=1000, steps=200, frames=24
     ),
 }
+
+__getattr__ = deprecation.renamed_names(__name__, {"Plan": "ExperimentConfig"})

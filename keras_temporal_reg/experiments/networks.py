@@ -1,6 +1,4 @@
-"""Reference networks for the demo and the experiments, of Keras's own layers, so that Keras alone
-loads them.
-"""
+"""Reference networks of the demo and the experiments; Keras alone loads them."""
 
 from __future__ import annotations
 
@@ -18,18 +16,20 @@ _KNOTS = 48
 def colorization_unet(channels: int = 16, levels: int = 3) -> keras.Model:
     """Colorization: a U-Net that works at half resolution, as video codecs keep chroma.
 
-    Its output begins at grey: begun at random, three networks of six died at the demo's rate.
+    The last layer is zero-initialised: random initialisation collapsed in 3 of 6 runs at the
+    demo's learning rate.
 
     Args:
-        channels: of the first level; each further one has twice as many.
-        levels: how often it halves the half resolution; sizes must be multiples of
-            ``2 ** (levels + 1)``.
+        channels: of the first level; each further level has twice as many.
+        levels: number of poolings after the first one to half resolution; heights and widths must
+            be multiples of ``2 ** (levels + 1)``.
 
     Returns:
-        From Y, ``(batch, height, width, 1)`` in [0, 1], to Cb and Cr about 0, two channels.
+        A model from Y, ``(batch, height, width, 1)`` in [0, 1], to Cb and Cr, ``(batch, height,
+        width, 2)`` in [-0.5, 0.5].
 
     Raises:
-        ValueError: if an argument is no whole number of at least 1.
+        ValueError: if an argument is not a whole number of at least 1.
 
     Example:
         >>> from keras_temporal_reg.experiments import networks
@@ -47,22 +47,23 @@ def colorization_unet(channels: int = 16, levels: int = 3) -> keras.Model:
 
 
 def hdr_unet(channels: int = 16, levels: int = 3) -> keras.Model:
-    """HDR reconstruction: a U-Net whose output counts only where the input is saturated.
+    """HDR reconstruction: a U-Net whose output is used only where the input is saturated.
 
-    Elsewhere the result is the input, `scenes.linearized`. After Eilertsen, Kronander, Denes,
-    Mantiuk and Unger, "HDR image reconstruction from a single exposure using deep CNNs", 2017: an
-    autoencoder with skip connections, an output in the log domain, and a blend by the mask
-    ``clip((max_c(x) - 0.95) / 0.05, 0, 1)``.
+    Elsewhere the result is the linearized input, `scenes.linearized`. After Eilertsen, Kronander,
+    Denes, Mantiuk and Unger, "HDR image reconstruction from a single exposure using deep CNNs",
+    2017: an autoencoder with skip connections, an output in the log domain, and a blend by the
+    mask ``clip((max_c(x) - 0.95) / 0.05, 0, 1)``.
 
     Args:
-        channels: of the first level; each further one has twice as many.
-        levels: how often it halves its input; sizes must be multiples of ``2 ** levels``.
+        channels: of the first level; each further level has twice as many.
+        levels: number of poolings; heights and widths must be multiples of ``2 ** levels``.
 
     Returns:
-        From ``(batch, height, width, 3)`` in [0, 1] to ``log(light + 1/255)``, likewise.
+        A model from ``(batch, height, width, 3)`` in [0, 1] to ``log(light + 1/255)`` in the same
+        shape.
 
     Raises:
-        ValueError: if an argument is no whole number of at least 1.
+        ValueError: if an argument is not a whole number of at least 1.
 
     Example:
         >>> from keras_temporal_reg.experiments import networks
@@ -73,13 +74,11 @@ def hdr_unet(channels: int = 16, levels: int = 3) -> keras.Model:
     validation.whole_number("levels", levels, 1)
     layers = keras.layers
     ldr = keras.Input((None, None, 3))
-    log_of = _log_light()
-    log = log_of(ldr)
-    h = layers.Concatenate()([ldr, log])
-    h = _unet_body(h, channels, levels)
-    made = layers.Conv2D(3, 1, dtype="float32")(h)
-    # The blend log + mask (made - log), in float32 also under mixed precision.
-    change = layers.Subtract(dtype="float32")([made, log])
+    log = _log_light()(ldr)
+    h = _unet_body(layers.Concatenate()([ldr, log]), channels, levels)
+    predicted = layers.Conv2D(3, 1, dtype="float32")(h)
+    # The blend log + mask (predicted - log), in float32 also under mixed precision.
+    change = layers.Subtract(dtype="float32")([predicted, log])
     change = layers.Multiply(dtype="float32")([change, _saturation(ldr)])
     result = layers.Add(dtype="float32")([log, change])
     return keras.Model(ldr, result, name="hdr_unet")
@@ -89,18 +88,18 @@ def super_resolution_net(scale: int = 2, channels: int = 32, depth: int = 3) -> 
     """Super-resolution: convolutions at low resolution, then one transposed convolution.
 
     After Dong, Loy and Tang, "Accelerating the super-resolution convolutional neural network",
-    2016; what it learns is the difference from repeated pixels.
+    2016. The network predicts the difference from repeated pixels.
 
     Args:
-        scale: pixels of the output for each of the input, along an axis; at least 2.
-        channels: of its layers.
-        depth: convolutions between the first and the last layer.
+        scale: height of the output over height of the input, at least 2; the same for the width.
+        channels: of the layers.
+        depth: number of convolutions between the first and the last layer.
 
     Returns:
-        From ``(batch, height, width, 3)`` in [0, 1] to scale times the height and width.
+        A model from ``(batch, height, width, 3)`` in [0, 1] to scale times the height and width.
 
     Raises:
-        ValueError: if an argument is no whole number, or too small.
+        ValueError: if an argument is not a whole number, or too small.
 
     Example:
         >>> import numpy as np
@@ -127,7 +126,7 @@ def super_resolution_net(scale: int = 2, channels: int = 32, depth: int = 3) -> 
 
 
 def _unet_body(h: Any, channels: int, levels: int) -> Any:
-    """Down and up again, with skip connections."""
+    """Encoder and decoder with skip connections."""
     layers = keras.layers
     skips = []
     for level in range(levels):
@@ -153,16 +152,16 @@ def _convolved(images: Any, filters: int, size: int = 3, strides: int = 1) -> An
 
 
 def _log_light() -> keras.Model:
-    """`scenes.linearized` of [0, 1], by 1 x 1 convolutions that are not trained.
+    """`scenes.linearized` on [0, 1], by frozen 1 x 1 convolutions.
 
-    Keras has no layer for a logarithm, and Lambda layers are code that a file should not carry.
-    So it is linear between knots: a sum of ``weight * relu(x - knot)``, exact to 0.01.
+    Keras has no logarithm layer, and Lambda layers would put code into the model's file. So this
+    is piecewise linear: a sum of ``weight * relu(x - knot)``, exact to 0.01.
     """
     knots = np.linspace(0.0, 1.0, _KNOTS + 1) ** 1.5
     values = scenes.linearized(knots).astype(np.float64)
     slopes = np.diff(values) / np.diff(knots)
     changes = np.diff(slopes, prepend=0.0)
-    # Each of the three channels has its own copy of all knots.
+    # Each of the three channels has its own copy of the knots.
     first = np.kron(np.eye(3), np.ones((1, _KNOTS)))
     second = np.kron(np.eye(3), changes[:, np.newaxis])
     layers = keras.layers
@@ -177,7 +176,7 @@ def _log_light() -> keras.Model:
 def _saturation(ldr: Any) -> Any:
     """``clip((max_c(x) - 0.95) / 0.05, 0, 1)``, ``(batch, height, width, 1)``."""
     layers = keras.layers
-    # The largest channel: channels stand in for columns, over which is pooled.
+    # The largest channel: channels take the place of columns, over which is pooled.
     turned = layers.Permute((1, 3, 2))(ldr)
     largest = layers.Permute((1, 3, 2))(layers.MaxPooling2D((1, 3))(turned))
     span = 1.0 - scenes.SATURATION

@@ -1,4 +1,4 @@
-"""What an experiment found: its rows, a summary, plots, and a page with the poster's claims."""
+"""Results of an experiment: its rows, a summary, plots, and a page with the poster's claims."""
 
 from __future__ import annotations
 
@@ -9,34 +9,39 @@ from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg.experiments.claims import (
+from keras_temporal_reg import metrics, saved_models
+from keras_temporal_reg.experiments.claims import Claim
+from keras_temporal_reg.experiments.configs import CONVERGED, ExperimentConfig
+from keras_temporal_reg.experiments.statistics import (
+    BASELINE_PSNR,
     MEASURES,
-    Claim,
     Groups,
     Row,
-    grouped,
-    mean_of,
-    number_of,
+    group_rows,
+    of_group,
     of_method,
-    spread_of,
 )
-from keras_temporal_reg.experiments.configs import CONVERGED, Plan
 from keras_temporal_reg.io import atomic, jsonable
-from keras_temporal_reg import saved_models
+
+_HDR_NOTE = (
+    "Where the camera did not clip, the result is its noisy picture, whatever the network. So all "
+    "measures but SSIM and the warping error are taken where it clipped, the rest being as in the "
+    "truth."
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Reproduction:
-    """What `reproduce` found.
+    """What `reproduce` returns.
 
     Attributes:
         experiment: its name.
         rows: one for each run, as in ``rows.json``.
         claims: those of the poster that it tests.
-        goals: what was to be reached past the paper.
+        goals: goals beyond the paper.
         output: the folder with the page, the plots and the numbers.
-        trained: how many runs were made; the others had been made before.
-        seconds: that it took.
+        trained: how many runs this call trained; the others were in the folder already.
+        seconds: run time of this call.
     """
 
     experiment: str
@@ -54,37 +59,37 @@ def show(result: Reproduction) -> None:
     for claim in (*result.claims, *result.goals):
         print(f"\n{claim.verdict.upper()}: {claim.claim}\n  {claim.measured}")
     print(
-        f"\n{result.trained} of {len(result.rows)} runs made in {result.seconds:.0f} s. "
+        f"\n{result.trained} of {len(result.rows)} runs trained in {result.seconds:.0f} s. "
         f"Page: {result.output / 'results.md'}"
     )
 
 
-def write(result: Reproduction, plan: Plan, versions: Mapping[str, str] | None = None) -> None:
-    """Write ``summary.json``, the plots and ``results.md`` into the folder of `result`.
+def write(
+    result: Reproduction, config: ExperimentConfig, versions: Mapping[str, str] | None = None
+) -> None:
+    """Write ``summary.json``, a plot and ``results.md`` into the folder of `result`.
 
-    `versions` are those of the software that made the rows; None: of this.
+    `versions` are those of the software that made the rows; None: of this one.
     """
-    groups = grouped(result.rows)
-    plots = ["pareto.png"] if len(plan.sizes) == 1 else ["data-size.png"]
-    if len(plan.sizes) == 1:
-        _plot_pareto(result.output / "pareto.png", groups)
+    groups = group_rows(result.rows)
+    if len(config.sizes) == 1:
+        name, figure = "pareto", _pareto(groups)
     else:
-        _plot_sizes(result.output / "data-size.png", groups)
+        name, figure = "data-size", _over_sizes(groups)
+    with atomic.atomic_write(result.output / f"{name}.png") as temporary:
+        figure.savefig(temporary, dpi=110)
     summary = {
         "experiment": result.experiment,
-        "plan": plan,
+        "config": config,
         "seeds": sorted({row["seed"] for row in result.rows}),
         "groups": [
             {
                 "method": method,
                 "alpha": alpha,
                 "data": size,
-                "mean": {key: mean_of(group, key) for key in (*MEASURES, "trivial_psnr")},
-                "spread": {
-                    key: spread_of([number_of(row[key]) for row in group.values()])
-                    for key in MEASURES
-                },
-                "stabilised_seeds": sum(bool(row["stabilised"]) for row in group.values()),
+                "mean": {key: of_group(group, key).mean for key in (*MEASURES, BASELINE_PSNR)},
+                "spread": {key: of_group(group, key).spread for key in MEASURES},
+                "stabilized_seeds": sum(bool(row["stabilized"]) for row in group.values()),
             }
             for (method, alpha, size), group in groups.items()
         ],
@@ -95,13 +100,13 @@ def write(result: Reproduction, plan: Plan, versions: Mapping[str, str] | None =
     }
     jsonable.write(result.output / "summary.json", summary)
     with atomic.atomic_write(result.output / "results.md") as temporary:
-        temporary.write_text(_page(result, summary, plots))
+        temporary.write_text(_page(result, summary, name))
 
 
-def _page(result: Reproduction, summary: Mapping[str, Any], plots: Sequence[str]) -> str:
+def _page(result: Reproduction, summary: Mapping[str, Any], plot: str) -> str:
     seeds = summary["seeds"]
     spread = (
-        "One seed: there is no spread, and what is said below is a direction, not a proof."
+        "One seed: there is no spread, so what follows is an indication, not a proof."
         if len(seeds) == 1
         else "Mean and standard deviation over seeds; differences are taken seed by seed."
     )
@@ -111,16 +116,18 @@ def _page(result: Reproduction, summary: Mapping[str, Any], plots: Sequence[str]
         f"Eilertsen, Mantiuk and Unger, CVPR 2019. {len(result.rows)} runs, seeds "
         f"{', '.join(map(str, seeds))}, {summary['run_seconds'] / 60:.0f} minutes of training and "
         f"measuring. {versions}. {spread}{_converged(result.rows)}",
-        "Better: temporal error and warping error (times 10^4) lower; PSNR, SSIM, S, S x C and "
-        'structure higher; contrast nearer to 1. "Stabilised" counts the seeds that are, by the '
-        "rule of `metrics.verdict`. The best alpha is the best on these very clips.",
+        f'{_better()} "Stabilized" is the number of seeds that are stabilized by the rule of '
+        "`metrics.verdict`. The best alpha is the best on these very clips.",
         *([_HDR_NOTE] if result.experiment == "hdr" else []),
         _table(result.rows),
-        *(f"![{plot.split('.')[0]}]({plot})" for plot in plots),
+        f"![{plot}]({plot}.png)",
     ]
-    for title, judged in (("The poster's claims", result.claims), ("Past the paper", result.goals)):
-        parts += [f"## {title}"] if judged else []
-        for claim in judged:
+    for title, tested in (
+        ("The poster's claims", result.claims),
+        ("Beyond the paper", result.goals),
+    ):
+        parts += [f"## {title}"] if tested else []
+        for claim in tested:
             parts += [
                 f"### {claim.claim}",
                 f"**{claim.verdict.capitalize()}.** Measured: {claim.measured}.",
@@ -129,14 +136,15 @@ def _page(result: Reproduction, summary: Mapping[str, Any], plots: Sequence[str]
     return "\n\n".join(parts) + "\n"
 
 
-_HDR_NOTE = (
-    "Where the camera did not clip, the result is its noisy picture, whatever the network; so all "
-    "but SSIM and the warping error is measured where it clipped, the rest being as in the truth."
-)
+def _better() -> str:
+    better: dict[str, list[str]] = {}
+    for key in MEASURES:
+        better.setdefault(metrics.MEASURES[key].better, []).append(metrics.MEASURES[key].title)
+    return "Better: " + "; ".join(f"{', '.join(m)} {way}" for way, m in better.items()) + "."
 
 
 def _converged(rows: Sequence[Row]) -> str:
-    """Whether the networks that methods began with had converged, in words."""
+    """Whether the networks that were fine-tuned had converged, in words."""
     bases = {row["seed"]: row["converged"] for row in rows if row["converged"] is not None}
     if not bases:
         return ""
@@ -147,84 +155,67 @@ def _converged(rows: Sequence[Row]) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    titles = {
-        "temporal_error": "temporal error",
-        "psnr": "PSNR, dB",
-        "smoothness": "S",
-        "contrast_ratio": "contrast",
-        "relative_smoothness": "S x C",
-        "structure": "structure",
-        "ssim": "SSIM",
-        "warping_error": "warping error",
-    }
+    measures = [metrics.MEASURES[key] for key in MEASURES]
+    titles = [measure.heading for measure in measures]
     lines = [
-        "| method | alpha | data | " + " | ".join(titles.values()) + " | stabilised |",
+        f"| method | alpha | data | {' | '.join(titles)} | stabilized |",
         "| --- " * (len(titles) + 4) + "|",
     ]
-    trivial = []
-    for (method, alpha, size), group in grouped(rows).items():
+    groups = group_rows(rows)
+    for (method, alpha, size), group in groups.items():
         cells = [method, f"{alpha:g}" if alpha else "", str(size)]
-        for key in titles:
-            unit = 1e4 if key == "warping_error" else 1.0
-            digits = 2 if key in ("psnr", "warping_error") else 3
-            values = [unit * number_of(row[key]) for row in group.values()]
-            cell = f"{np.mean(values):.{digits}f}"
-            cells.append(cell + (f" +- {spread_of(values):.{digits}f}" if len(values) > 1 else ""))
-        judged = [row for row in group.values() if row["stabilised"] is not None]
-        counting = sum(row["stabilised"] for row in judged)
-        cells.append(f"{counting} of {len(judged)}" if judged else "")
+        cells += [of_group(group, m.key, m.factor).text(m.digits) for m in measures]
+        judged = [row["stabilized"] for row in group.values() if row["stabilized"] is not None]
+        cells.append(f"{sum(judged)} of {len(judged)}" if judged else "")
         lines.append("| " + " | ".join(cells) + " |")
-        trivial.append(mean_of(group, "trivial_psnr"))
-    lines.append(f"\nThe trivial predictor has {np.mean(trivial):.2f} dB.")
+    baseline = np.mean([of_group(group, BASELINE_PSNR).mean for group in groups.values()])
+    lines.append(f"\nThe baseline prediction has {baseline:.2f} dB.")
     return "\n".join(lines)
 
 
-def _plot_pareto(path: Path, groups: Groups) -> None:
-    """PSNR against temporal error, a line for each method, its alphas beside their points."""
+def _pareto(groups: Groups) -> Any:
+    """PSNR over temporal error, a line for each method, with alpha beside each point."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axis = figure.subplots()
     for number, method in enumerate(dict.fromkeys(name for name, _, _ in groups)):
-        by_alpha = of_method(groups, method)
         points = {
-            alpha: (mean_of(group, "temporal_error"), mean_of(group, "psnr"))
-            for alpha, group in by_alpha.items()
+            alpha: (of_group(group, "temporal_error").mean, of_group(group, "psnr").mean)
+            for alpha, group in of_method(groups, method).items()
         }
         colour = f"C{number}"
         axis.plot(*zip(*points.values()), "o-", color=colour, label=method)
         for alpha, place in points.items():
             if alpha:
                 axis.annotate(f"{alpha:g}", place, (4, 4), textcoords="offset points", color=colour)
-    axis.set_xlabel("temporal error (lower is better)")
-    axis.set_ylabel("PSNR, dB (higher is better)")
+    axis.set_xlabel(f"{metrics.MEASURES['temporal_error'].heading} (lower is better)")
+    axis.set_ylabel(f"{metrics.MEASURES['psnr'].heading} (higher is better)")
     axis.set_title("Mean over seeds; numbers are alpha")
     axis.legend()
-    _save(figure, path)
+    return figure
 
 
-def _plot_sizes(path: Path, groups: Groups) -> None:
+def _over_sizes(groups: Groups) -> Any:
     """PSNR, temporal error and S over the size of the training data."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 5), layout="constrained")
-    titles = {"psnr": "PSNR, dB", "temporal_error": "temporal error", "smoothness": "smoothness S"}
+    measures = [metrics.MEASURES[key] for key in ("psnr", "temporal_error", "smoothness")]
     lines = dict.fromkeys((method, alpha) for method, alpha, _ in groups)
-    for axis, (key, title) in zip(figure.subplots(1, len(titles)), titles.items()):
+    for axis, measure in zip(figure.subplots(1, len(measures)), measures):
         for method, alpha in lines:
-            own = sorted((s, g) for (m, a, s), g in groups.items() if (m, a) == (method, alpha))
-            sizes = [size for size, _ in own]
-            means = [mean_of(group, key) for _, group in own]
-            spreads = [spread_of([number_of(r[key]) for r in group.values()]) for _, group in own]
+            points = {
+                size: of_group(group, measure.key)
+                for (name, own_alpha, size), group in sorted(groups.items())
+                if (name, own_alpha) == (method, alpha)
+            }
+            means = [point.mean for point in points.values()]
+            spreads = [point.spread for point in points.values()]
             label = f"{method} {alpha:g}" if alpha else method
-            axis.errorbar(sizes, means, spreads, marker="o", capsize=3, label=label)
+            axis.errorbar([*points], means, spreads, marker="o", capsize=3, label=label)
         axis.set_xscale("log", base=2)
-        axis.set_xlabel("pictures a clip to learn from")
-        axis.set_title(title)
+        axis.set_xlabel("training pictures per clip")
+        axis.set_title(measure.heading)
     axis.legend()
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    with atomic.atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    return figure

@@ -1,31 +1,46 @@
-"""Artificial HDR scenes under a moving camera, and the camera that captures them.
+"""Generated HDR scenes under a moving camera, and the camera that captures them.
 
-Eilertsen, Mantiuk and Unger (CVPR 2019) test HDR reconstruction on artificially generated frames.
-Here a scene has surfaces with textures, edges and gratings, and light sources up to some hundred
-times as bright as what a camera shows as white. Light 1 is white at an exposure under which 6 to
-14 % of a scene's pixels clip.
+Eilertsen, Mantiuk and Unger (CVPR 2019) test HDR reconstruction on generated frames. A scene here
+has surfaces with textures, edges and gratings, and light sources up to some hundred times as
+bright as what a camera shows as white. Light 1 is white at an exposure under which 6 to 14 % of a
+scene's pixels clip.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from keras_temporal_reg.core import validation
+from keras_temporal_reg import transforms
+from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.evaluation import camera
+from keras_temporal_reg.tasks import _hdr
+from keras_temporal_reg.tasks._hdr import OFFSET, to_log
 
-OFFSET = 1.0 / 255.0  # of light, before its logarithm is taken; as in `tasks.hdr`
-SATURATION = 0.95  # light from which on a network has to make up what was clipped
-_CURVE_EXPONENT, _CURVE_OFFSET = 0.9, 0.6  # of the mean camera curve
-_SOFT = 2.8  # pixels over which edges rise: bilinear warps are exact for no sharper ones
-_FINE = 2  # a clip is filmed on so many finer pixels along an axis, so that it is sharp and exact
+__all__ = [
+    "OFFSET",
+    "SATURATION",
+    "SceneClip",
+    "capture",
+    "capture_clip",
+    "clip",
+    "film",
+    "linearized",
+    "saturation",
+    "scene",
+    "to_log",
+]
+
+SATURATION = 0.95  # light above which a network must invent what was clipped
+_SOFTNESS = 2.8  # pixels over which edges rise: bilinear warps are exact for no sharper ones
+_FINE = 2  # a clip is filmed at so many times its resolution, which keeps it sharp and exact
 _SHAPES = 14
 
 
-class Clip(NamedTuple):
+class SceneClip(NamedTuple):
     """Frames of a scene under a moving camera.
 
     Attributes:
@@ -38,10 +53,10 @@ class Clip(NamedTuple):
 
 
 def scene(seed: int, height: int, width: int) -> np.ndarray:
-    """A scene: textured surfaces, edges, gratings, and light sources with glare.
+    """Generate a scene: textured surfaces, edges, gratings, and light sources with glare.
 
     Args:
-        seed: says which; the same one gives the same scene.
+        seed: the same seed gives the same scene.
         height: in pixels, at least 16.
         width: likewise.
 
@@ -60,55 +75,15 @@ def scene(seed: int, height: int, width: int) -> np.ndarray:
     validation.whole_number("seed", seed, 0)
     validation.whole_number("height", height, 16)
     validation.whole_number("width", width, 16)
-    light = _scene(np.random.default_rng(seed), height, width, 1)
-    return _exposed(light, seed)
+    return _expose(_light(np.random.default_rng(seed), height, width, 1), seed)
 
 
-def _scene(rng: np.random.Generator, height: int, width: int, fine: int) -> np.ndarray:
-    """`scene` before its exposure, with `fine` pixels for each along an axis; float64."""
-    size, side = (height, width), min(height, width)
-    # Places in pixels of the coarse grid, whatever `fine` is.
-    place = (np.mgrid[: height * fine, : width * fine] + 0.5) / fine - 0.5
-
-    shade = np.exp(0.7 * _noise(rng, size, fine))[..., np.newaxis]
-    tint = np.exp(0.25 * np.stack([_noise(rng, size, fine) for _ in range(3)], axis=-1))
-    surface = np.full((*place.shape[1:], 3), 0.2)
-    for number in range(_SHAPES):
-        sides = rng.uniform(0.1, 0.5, 2) * side
-        inside, along = _box(rng, place, size, sides)
-        colour = np.exp(rng.uniform(math.log(0.03), math.log(0.9), 3) * 0.3)
-        colour = colour * math.exp(rng.uniform(math.log(0.03), 0.0))
-        if number % 3 == 0:
-            wave = 2.0 * math.pi * along / rng.uniform(9.0, 20.0)
-            colour = colour * (1.0 + 0.6 * np.sin(wave))[..., np.newaxis]
-        surface += inside[..., np.newaxis] * (colour - surface)
-    light = surface * shade * tint
-    light /= np.quantile(light.max(axis=-1), 0.95)
-
-    for _ in range(rng.integers(3, 5)):
-        radius = rng.uniform(0.02, 0.045) * side
-        centre = rng.uniform(0.0, 1.0, 2) * size
-        distance = np.hypot(*(p - c for p, c in zip(place, centre))) - radius
-        light += _source(rng, distance, side)
-    for _ in range(rng.integers(1, 3)):
-        sides = rng.uniform([0.01, 0.15], [0.025, 0.4]) * side
-        distance = _box_distance(rng, place, size, sides)[0]
-        light += _source(rng, distance, side)
-    return light
-
-
-def _exposed(light: np.ndarray, seed: int) -> np.ndarray:
-    """Light so that 6 to 14 % of the pixels are above 1."""
-    clipped = np.random.default_rng((seed, 1)).uniform(0.06, 0.14)
-    return (light / np.quantile(light.max(axis=-1), 1.0 - clipped)).astype(np.float32)
-
-
-def clip(seed: int, frames: int, height: int, width: int) -> Clip:
-    """A scene under a hand-held camera (`camera.path`), whose motion is known exactly.
+def clip(seed: int, frames: int, height: int, width: int) -> SceneClip:
+    """Film a scene with a hand-held camera (`camera.path`) whose motion is known exactly.
 
     Args:
-        seed: says which scene and which path.
-        frames: how many, at least 2.
+        seed: of the scene and of the camera's path.
+        frames: number of frames, at least 2.
         height: of the frames, in pixels, at least 16.
         width: likewise.
 
@@ -124,21 +99,22 @@ def clip(seed: int, frames: int, height: int, width: int) -> Clip:
     validation.whole_number("frames", frames, 2)
     validation.whole_number("height", height, 16)
     validation.whole_number("width", width, 16)
-    margin = 1.0 - 2.0 * camera.MARGIN
-    size = (math.ceil(height / margin) + 5, math.ceil(width / margin) + 5)
-    light = _scene(np.random.default_rng(seed), *size, fine=_FINE)
+    inner = 1.0 - 2.0 * camera.MARGIN
+    size = (math.ceil(height / inner) + 5, math.ceil(width / inner) + 5)
+    light = _light(np.random.default_rng(seed), *size, fine=_FINE)
     fine = film(light.astype(np.float32), frames, seed, (height * _FINE, width * _FINE))
-    # A pixel takes in the light that falls on all of it.
+    # A pixel integrates the light that falls on its whole area.
     pixels = fine.frames.reshape(frames, height, _FINE, width, _FINE, 3).mean(axis=(2, 4))
-    return Clip(_exposed(pixels, seed), camera.rescaled(fine.motion, 1.0 / _FINE))
+    motion = transforms.rescale_transforms(fine.motion, (_FINE, _FINE), (1, 1))
+    return SceneClip(_expose(pixels, seed), motion)
 
 
-def film(picture: np.ndarray, frames: int, seed: int, size: tuple[int, int]) -> Clip:
-    """`frames` frames of a picture under a moving camera, cut to `size`.
+def film(picture: np.ndarray, frames: int, seed: int, size: tuple[int, int]) -> SceneClip:
+    """Film a picture with a moving camera.
 
     Args:
         picture: ``(height, width, channels)`` float32.
-        frames: how many, at least 2.
+        frames: number of frames, at least 2.
         seed: of the camera's path.
         size: height and width of the frames, at most `camera.frame_size` of the picture's.
 
@@ -153,25 +129,19 @@ def film(picture: np.ndarray, frames: int, seed: int, size: tuple[int, int]) -> 
         )
     path = camera.path(frames, *picture.shape[:2], seed=seed)
     # Cut at the right and at the bottom, which leaves the motion as it is.
-    shown = [frame[: size[0], : size[1]] for frame in camera.film(picture, path)]
-    return Clip(np.stack(shown), camera.motion(path))
-
-
-def to_log(light: np.ndarray) -> np.ndarray:
-    """``log(light + 1/255)``, what networks for HDR are to return; float32."""
-    return np.log(np.asarray(light, np.float32) + np.float32(OFFSET))
+    cut = [frame[: size[0], : size[1]] for frame in camera.film(picture, path)]
+    return SceneClip(np.stack(cut), camera.motion(path))
 
 
 def linearized(x: np.ndarray) -> np.ndarray:
-    """`to_log` of the light that a capture shows, taken back by the mean curve of `capture`.
+    """Invert a capture with the mean response curve: `to_log` of the light that it shows.
 
-    Where the capture is saturated that is white, so it is what one would predict knowing nothing.
+    Where the capture is saturated the result is white. This is the baseline prediction.
 
     Args:
-        x: any array of numbers in [0, 1].
+        x: array of values in [0, 1].
     """
-    x = np.clip(np.asarray(x, np.float64), 0.0, 1.0)
-    return to_log((_CURVE_OFFSET * x / (1.0 + _CURVE_OFFSET - x)) ** (1.0 / _CURVE_EXPONENT))
+    return to_log(_hdr.invert_response(x))
 
 
 def saturation(y: tf.Tensor) -> tf.Tensor:
@@ -187,83 +157,101 @@ def saturation(y: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value((brightest - SATURATION) / (1.0 - SATURATION), 0.0, 1.0)
 
 
-def capture(y: tf.Tensor) -> tf.Tensor:
-    """What a camera makes of light: clipped at 1, a sigmoid curve, noise, JPEG with 8 bits.
+def capture(y: tf.Tensor, seed: Any = None) -> tf.Tensor:
+    """Capture light: clipped at 1, a random sigmoid curve, noise, JPEG with 8 bits.
 
     Follows the authors' training code (Eilertsen et al. 2019): for each picture a curve with
     exponent ~ N(0.9, 0.1) and offset ~ N(0.6, 0.1), noise of standard deviation 0 to 0.01, and a
-    JPEG quality from 30 to 100. Exposure is left alone: a network cannot know the light that
-    white stood for.
+    JPEG quality from 30 to 100. Exposure is left alone: a network cannot know which light white
+    stands for.
 
     Args:
         y: ``(batch, height, width, 3)`` float32, as from `to_log`.
+        seed: two integers; None draws with TensorFlow's global seed.
 
     Returns:
-        x in [0, 1], likewise. Draws are TensorFlow's own; `tf.random.set_seed` governs them.
+        x in [0, 1], in the shape of y.
     """
-    shape = (tf.shape(y)[0], 1, 1, 1)
-    exponent = tf.clip_by_value(tf.random.normal(shape, _CURVE_EXPONENT, 0.1), 0.5, 1.5)
-    offset = tf.clip_by_value(tf.random.normal(shape, _CURVE_OFFSET, 0.1), 0.2, 1.2)
-    deviation = tf.random.uniform(shape, 0.0, 0.01)
-    noise = deviation * tf.random.normal(tf.shape(y))
-    quality = tf.random.uniform((tf.shape(y)[0],), 30, 101, tf.int32)
-    return _developed(y, exponent, offset, noise, quality)
+    return _hdr.capture(y, seed, expose=False, jpeg=True)
 
 
 def capture_clip(y: np.ndarray, seed: int = 0) -> np.ndarray:
-    """What one camera makes of the frames of a clip: one curve, other noise in each frame.
+    """Capture the frames of a clip with one camera: one curve, new noise in each frame.
 
     Args:
         y: ``(frames, height, width, 3)``, as from `to_log`.
         seed: of the noise, which has a standard deviation of 0.005; the JPEG quality is 90.
 
     Returns:
-        x in [0, 1], float32, likewise.
+        x in [0, 1], float32, in the shape of y.
     """
-    # NumPy's numbers, since TensorFlow's can differ from stack to stack.
+    # Noise from NumPy: TensorFlow's can differ between versions.
     noise = 0.005 * np.random.default_rng(seed).standard_normal(y.shape, np.float32)
-    quality = tf.fill((len(y),), 90)
-    return _developed(
-        tf.constant(y, tf.float32), _CURVE_EXPONENT, _CURVE_OFFSET, noise, quality
-    ).numpy()
+    light = _hdr.to_light(tf.constant(y, tf.float32))
+    x = _hdr.respond(light, _hdr.CURVE_EXPONENT, _hdr.CURVE_OFFSET, noise)
+    return _hdr.store_as_jpeg(x, tf.fill((len(y),), 90)).numpy()
 
 
-def _developed(
-    y: tf.Tensor, exponent: tf.Tensor, offset: tf.Tensor, noise: tf.Tensor, quality: tf.Tensor
-) -> tf.Tensor:
-    light = tf.clip_by_value(tf.exp(y) - OFFSET, 1e-8, 1.0)
-    power = tf.pow(light, exponent)
-    shown = tf.clip_by_value((1.0 + offset) * power / (power + offset) + noise, 0.0, 1.0)
-    stored = tf.map_fn(
-        lambda one: tf.image.adjust_jpeg_quality(*one),
-        (shown, quality),
-        fn_output_signature=tf.TensorSpec(y.shape[1:], tf.float32),
-    )
-    return tf.ensure_shape(stored, y.shape)
+def _light(rng: np.random.Generator, height: int, width: int, fine: int) -> np.ndarray:
+    """`scene` before its exposure, with `fine` pixels per pixel along an axis; float64."""
+    size, side = (height, width), min(height, width)
+    # In pixels of the coarse grid, whatever `fine` is.
+    place = (np.mgrid[: height * fine, : width * fine] + 0.5) / fine - 0.5
+
+    shade = np.exp(0.7 * _noise(rng, size, fine))[..., np.newaxis]
+    tint = np.exp(0.25 * np.stack([_noise(rng, size, fine) for _ in range(3)], axis=-1))
+    surface = np.full((*place.shape[1:], 3), 0.2)
+    for number in range(_SHAPES):
+        sides = rng.uniform(0.1, 0.5, 2) * side
+        distance, along = _box_distance(rng, place, size, sides)
+        colour = np.exp(rng.uniform(math.log(0.03), math.log(0.9), 3) * 0.3)
+        colour = colour * math.exp(rng.uniform(math.log(0.03), 0.0))
+        if number % 3 == 0:
+            wave = 2.0 * math.pi * along / rng.uniform(9.0, 20.0)
+            colour = colour * (1.0 + 0.6 * np.sin(wave))[..., np.newaxis]
+        surface += _edge(distance)[..., np.newaxis] * (colour - surface)
+    light = surface * shade * tint
+    light /= np.quantile(light.max(axis=-1), 0.95)
+
+    for _ in range(rng.integers(3, 5)):
+        radius = rng.uniform(0.02, 0.045) * side
+        centre = rng.uniform(0.0, 1.0, 2) * size
+        distance = np.hypot(*(p - c for p, c in zip(place, centre))) - radius
+        light += _source(rng, distance, side)
+    for _ in range(rng.integers(1, 3)):
+        sides = rng.uniform([0.01, 0.15], [0.025, 0.4]) * side
+        light += _source(rng, _box_distance(rng, place, size, sides)[0], side)
+    return light
+
+
+def _expose(light: np.ndarray, seed: int) -> np.ndarray:
+    """Scale light so that 6 to 14 % of the pixels are above 1."""
+    clipped = np.random.default_rng((seed, 1)).uniform(0.06, 0.14)
+    return (light / np.quantile(light.max(axis=-1), 1.0 - clipped)).astype(np.float32)
 
 
 def _noise(rng: np.random.Generator, size: tuple[int, int], fine: int) -> np.ndarray:
     """Smooth noise of all scales, of mean 0 and standard deviation 1."""
     coarse = max(size)
     size = (size[0] * fine, size[1] * fine)
-    # In cycles for each pixel of the coarse grid.
+    # In cycles per pixel of the coarse grid.
     frequency = fine * np.hypot(np.fft.fftfreq(size[0])[:, np.newaxis], np.fft.rfftfreq(size[1]))
-    fall = (frequency + 1.0 / coarse) ** -1.5
-    fall *= np.exp(-0.5 * (2.0 * math.pi * _SOFT / 2.0 * frequency) ** 2)
-    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(size)) * fall, size)
+    spectrum = (frequency + 1.0 / coarse) ** -1.5
+    spectrum *= np.exp(-0.5 * (2.0 * math.pi * _SOFTNESS / 2.0 * frequency) ** 2)
+    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(size)) * spectrum, size)
     noise -= noise.mean()
     return noise / noise.std()
 
 
 def _edge(distance: np.ndarray) -> np.ndarray:
     """1 inside, where the distance is below 0, and 0 outside, with a soft rise between."""
-    return 0.5 * (1.0 - np.tanh(distance / _SOFT))
+    return 0.5 * (1.0 - np.tanh(distance / _SOFTNESS))
 
 
 def _box_distance(
     rng: np.random.Generator, place: np.ndarray, size: tuple[int, int], sides: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to a box somewhere in the picture, turned somehow, and the place along it."""
+    """Distance to a box with random position and angle, and the coordinate along the box."""
     down, right = (p - c for p, c in zip(place, rng.uniform(0.0, 1.0, 2) * size))
     angle = rng.uniform(0.0, math.pi)
     along = math.cos(angle) * right + math.sin(angle) * down
@@ -271,16 +259,12 @@ def _box_distance(
     return np.maximum(np.abs(across) - sides[0] / 2, np.abs(along) - sides[1] / 2), along
 
 
-def _box(
-    rng: np.random.Generator, place: np.ndarray, size: tuple[int, int], sides: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    distance, along = _box_distance(rng, place, size, sides)
-    return _edge(distance), along
-
-
 def _source(rng: np.random.Generator, distance: np.ndarray, side: int) -> np.ndarray:
-    """Light of a source: itself, and glare from which its strength can be told."""
+    """Light of a source: itself, and glare that indicates its strength."""
     strength = math.exp(rng.uniform(math.log(4.0), math.log(60.0)))
     colour = strength * rng.uniform(0.6, 1.0, 3)
     glare = 0.03 * np.exp(-np.maximum(distance, 0.0) / (0.05 * side))
     return (_edge(distance) + glare)[..., np.newaxis] * colour
+
+
+__getattr__ = deprecation.renamed_names(__name__, {"Clip": "SceneClip"})
