@@ -15,11 +15,13 @@ Conventions, used everywhere in this package:
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
-from keras_temporal_reg.core import validation, warp, xla
+from keras_temporal_reg.core import gradients, validation, warp, xla
+from keras_temporal_reg.core.deprecation import renamed_names
 from keras_temporal_reg.core.warp import spatial_shape as spatial_shape
 
 INTERPOLATIONS = ("nearest", "bilinear")
@@ -134,55 +136,88 @@ def transform(
             raise ValueError(
                 f"output_shape must be [height, width]. Received: {list(output_shape)}"
             )
-        warped = _warp(images, transforms, interpolation, fill_mode, output_shape, fill_value)
-        return {2: lambda: warped[0, ..., 0], 3: lambda: warped[0], 4: lambda: warped}[rank]()
+        sampling = warp.Sampling(interpolation, fill_mode, fill_value)
+        warped = _warp(images, transforms, output_shape, sampling)
+        if rank == 2:
+            return warped[0, ..., 0]
+        return warped[0] if rank == 3 else warped
 
 
-def displace(images: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
-    """Bilinear look-up of every image at ``point + flow``; outside counts as the border pixel.
+def warp_by_flow(images: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
+    """Read every image bilinearly at ``point + flow``, and its nearest border pixel outside.
 
     Args:
         images: ``(batch, height, width, channels)``, float.
         flow: ``(batch, height, width, 2)``, float32, ``(dx, dy)`` in pixels.
 
     Returns:
-        ``(batch, height, width, channels)``, the dtype of `images`.
+        ``(batch, height, width, channels)``, the dtype of `images`. Gradients flow into
+        `images` and into `flow`.
+
+    Example:
+        >>> import tensorflow as tf, keras_temporal_reg as ktr
+        >>> image = tf.reshape(tf.range(3.0), (1, 1, 3, 1))
+        >>> to_the_right = tf.tile([[[[0.5, 0.0]]]], (1, 1, 3, 1))
+        >>> ktr.image.warp_by_flow(image, to_the_right)[0, 0, :, 0].numpy().tolist()
+        [0.5, 1.5, 2.0]
     """
-    height, width = spatial_shape(images)
-    rows, columns = warp.grid(height, width)
-    points = warp.Points(columns + flow[..., 0], rows + flow[..., 1], None)
-    return warp.sample(images, points, "bilinear", "nearest", 0.0)
+    points = warp.Points(*_flow_points(flow), None)
+    return warp.sample(images, points, warp.Sampling("bilinear", "nearest"))
 
 
-def displacement_inside(flow: tf.Tensor) -> tf.Tensor:
-    """Where `displace` looks inside of the frame: ``(batch, height, width)`` float32, 0 or 1."""
-    height, width = spatial_shape(flow)
-    rows, columns = warp.grid(height, width)
-    return _inside(columns + flow[..., 0], rows + flow[..., 1], height, width, 0)
+def flow_valid_mask(flow: tf.Tensor) -> tf.Tensor:
+    """Where `warp_by_flow` reads inside the frame: ``(batch, height, width)`` float32, 0 or 1.
+
+    Args:
+        flow: ``(batch, height, width, 2)``, float32, ``(dx, dy)`` in pixels.
+    """
+    return _within(*_flow_points(flow), *spatial_shape(flow), 0)
 
 
-def inside(transforms: tf.Tensor, height: Any, width: Any, border: int = 0) -> tf.Tensor:
-    """Where a warp shows what was in the frame: ``(batch, height, width)`` float32, 0 or 1.
+def valid_mask(transforms: tf.Tensor, height: Any, width: Any, border: int = 0) -> tf.Tensor:
+    """Where a warp shows content of the frame: ``(batch, height, width)`` float32, 0 or 1.
 
     Args:
         transforms: ``(batch, 8)`` float32.
         height: rows of the frame, in pixels.
         width: columns of the frame, in pixels.
-        border: pixels along the edge of the frame that do not count either, neither where
-            they are shown nor where they come from.
+        border: width in pixels of the frame's edge that is invalid too, both where its pixels
+            come from and where they are shown.
+
+    Example:
+        >>> import tensorflow as tf, keras_temporal_reg as ktr
+        >>> shift = tf.constant([[1.0, 0, 1, 0, 1, 0, 0, 0]])  # one pixel in x
+        >>> ktr.image.valid_mask(shift, 1, 3).numpy().tolist()
+        [[[1.0, 1.0, 0.0]]]
     """
     points = warp.source_points(transforms, (height, width))
-    mask = _inside(points.x, points.y, height, width, border)
+    mask = _within(points.x, points.y, height, width, border)
     if points.finite is not None:
         mask *= tf.cast(points.finite, tf.float32)
     if border:
         rows, columns = warp.grid(height, width)
-        mask *= _inside(columns, rows, height, width, border)
+        mask *= _within(columns, rows, height, width, border)
     return mask
 
 
+# Names of version 0.1.
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "displace": "warp_by_flow",
+        "displacement_inside": "flow_valid_mask",
+        "inside": "valid_mask",
+    },
+)
+
+
+def _flow_points(flow: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    rows, columns = warp.grid(*spatial_shape(flow))
+    return columns + flow[..., 0], rows + flow[..., 1]
+
+
 def _as_transforms(transforms: Any, images: tf.Tensor) -> tf.Tensor:
-    transforms = tf.cast(tf.convert_to_tensor(transforms), tf.float32)
+    transforms = tf.stop_gradient(tf.cast(tf.convert_to_tensor(transforms), tf.float32))
     if transforms.shape.rank == 1:
         transforms = transforms[tf.newaxis]
     if transforms.shape.rank != 2 or transforms.shape[1] not in (8, None):
@@ -199,28 +234,22 @@ def _as_transforms(transforms: Any, images: tf.Tensor) -> tf.Tensor:
 
 
 def _warp(
-    images: tf.Tensor,
-    transforms: tf.Tensor,
-    interpolation: str,
-    fill_mode: str,
-    output_shape: Any,
-    fill_value: Any,
+    images: tf.Tensor, transforms: tf.Tensor, output_shape: Any, sampling: warp.Sampling
 ) -> tf.Tensor:
-    image_size = spatial_shape(images)
-    forward = _forward_function(images)
-    if not images.dtype.is_floating:
-        return forward(images, transforms, interpolation, fill_mode, output_shape, fill_value)
+    forward, image_size = _forward_function(images), spatial_shape(images)
+    linear = sampling._replace(fill_value=0.0)
 
-    @tf.custom_gradient
-    def warp_with_gradient(images: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            adjoint = _compiled_adjoint if xla.pays(images, upstream) else warp.adjoint
-            return adjoint(upstream, transforms, image_size, interpolation, fill_mode)
+    def adjoint(upstream: tf.Tensor) -> tf.Tensor:
+        own_program = xla.should_compile(images, upstream)
+        function = _compiled_adjoint if own_program else warp.adjoint
+        return function(upstream, transforms, image_size, linear)
 
-        warped = forward(images, transforms, interpolation, fill_mode, output_shape, fill_value)
-        return warped, gradient
-
-    return warp_with_gradient(images)
+    warped = gradients.with_adjoint(
+        lambda images: forward(images, transforms, output_shape, sampling),
+        adjoint,
+        lambda images: forward(images, transforms, output_shape, linear),
+    )
+    return warped(images)
 
 
 def _forward_function(images: tf.Tensor) -> Callable[..., tf.Tensor]:
@@ -241,7 +270,7 @@ def compiles_here(*images: tf.Tensor) -> bool:
     Not in eager calls, each of which may bring another size; nor where TensorFlow's op has its
     fast kernel for GPUs.
     """
-    if not may_compile() or tf.executing_eagerly() or not xla.pays(*images):
+    if not may_compile() or tf.executing_eagerly() or not xla.should_compile(*images):
         return False
     return _backend == "xla" or not tf.config.list_physical_devices("GPU")
 
@@ -264,44 +293,51 @@ def _log_fallback(backend: str) -> None:
 
 
 def _forward_plain(
-    images: tf.Tensor,
-    transforms: tf.Tensor,
-    interpolation: str,
-    fill_mode: str,
-    output_shape: Any,
-    fill_value: Any,
+    images: tf.Tensor, transforms: tf.Tensor, output_shape: Any, sampling: warp.Sampling
 ) -> tf.Tensor:
     def warped(affine: bool) -> tf.Tensor:
         points = warp.source_points(transforms, output_shape, affine)
-        return warp.sample(images, points, interpolation, fill_mode, fill_value)
+        return warp.sample(images, points, sampling)
 
     return tf.cond(warp.is_affine(transforms), lambda: warped(True), lambda: warped(False))
 
 
-# Of their own, for use in functions that are not compiled.
+# XLA programs of their own, for use in functions that are not compiled.
 _forward_compiled = xla.compiled(_forward_plain)
 _compiled_adjoint = xla.compiled(warp.adjoint)
 
 
 def _forward_op(
-    images: tf.Tensor,
-    transforms: tf.Tensor,
-    interpolation: str,
-    fill_mode: str,
-    output_shape: Any,
-    fill_value: Any,
+    images: tf.Tensor, transforms: tf.Tensor, output_shape: Any, sampling: warp.Sampling
 ) -> tf.Tensor:
-    # The op has no bfloat16 kernel, and computes in float32 anyway.
-    dtype = tf.float32 if images.dtype == tf.bfloat16 else images.dtype
     warped = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, dtype),
+        images=_widened(images),
         transforms=transforms,
         output_shape=tf.stack(output_shape),
-        fill_value=tf.cast(fill_value, tf.float32),
-        interpolation=interpolation.upper(),
-        fill_mode=fill_mode.upper(),
+        fill_value=tf.cast(sampling.fill_value, tf.float32),
+        interpolation=sampling.interpolation.upper(),
+        fill_mode=sampling.fill_mode.upper(),
     )
     return tf.cast(warped, images.dtype)
+
+
+def _forward_tfa(
+    images: tf.Tensor, transforms: tf.Tensor, output_shape: Any, sampling: warp.Sampling
+) -> tf.Tensor:
+    warped = _tfa_transform()(
+        _widened(images),
+        transforms,
+        sampling.interpolation,
+        sampling.fill_mode,
+        tf.stack(output_shape),
+        fill_value=sampling.fill_value,
+    )
+    return tf.cast(warped, images.dtype)
+
+
+def _widened(images: tf.Tensor) -> tf.Tensor:
+    """TensorFlow's op has no bfloat16 kernel, and computes in float32 anyway."""
+    return tf.cast(images, tf.float32) if images.dtype == tf.bfloat16 else images
 
 
 def _tfa_transform() -> Callable[..., tf.Tensor]:
@@ -315,30 +351,10 @@ def _tfa_transform() -> Callable[..., tf.Tensor]:
     return tfa.image.transform
 
 
-def _forward_tfa(
-    images: tf.Tensor,
-    transforms: tf.Tensor,
-    interpolation: str,
-    fill_mode: str,
-    output_shape: Any,
-    fill_value: Any,
-) -> tf.Tensor:
-    dtype = tf.float32 if images.dtype == tf.bfloat16 else images.dtype
-    warped = _tfa_transform()(
-        tf.cast(images, dtype),
-        transforms,
-        interpolation,
-        fill_mode,
-        tf.stack(output_shape),
-        fill_value=fill_value,
-    )
-    return tf.cast(warped, images.dtype)
-
-
-def _inside(x: tf.Tensor, y: tf.Tensor, height: Any, width: Any, border: int) -> tf.Tensor:
-    def within(point: tf.Tensor, size: Any) -> tf.Tensor:
+def _within(x: tf.Tensor, y: tf.Tensor, height: Any, width: Any, border: int) -> tf.Tensor:
+    def along_axis(point: tf.Tensor, size: Any) -> tf.Tensor:
         slack = 1e-3  # pixels; float32 rounding must not drop the edge under the identity
         last = tf.cast(size, tf.float32) - 1.0
         return (point >= border - slack) & (point <= last - border + slack)
 
-    return tf.cast(within(x, width) & within(y, height), tf.float32)
+    return tf.cast(along_axis(x, width) & along_axis(y, height), tf.float32)

@@ -1,4 +1,4 @@
-"""T: small random motions. Drawing one is apart from applying it.
+"""T: small random motions. Sampling a motion is separate from applying it.
 
 The numbers and their direction follow the conventions of `keras_temporal_reg.image`.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import image
 from keras_temporal_reg.core import seeding, validation
+from keras_temporal_reg.core.deprecation import renamed_names
 
-Range = Union[float, Sequence[float]]
+Range = float | Sequence[float]
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
@@ -26,25 +28,26 @@ class RandomAffine:
 
     The defaults are those of the authors' training code (Eilertsen, Mantiuk and Unger,
     "Single-frame Regularization for Temporally Stable CNNs", CVPR 2019). Every range is a
-    number, meaning plus/minus that, or a pair ``(low, high)``; draws are uniform.
+    number, which means plus/minus that number, or a pair ``(low, high)``; draws are uniform.
 
     Args:
-        translation: pixels, x and y drawn apart.
-        rotation: degrees about the image centre; positive turns the picture counter-clockwise.
+        translation: pixels; x and y are drawn independently.
+        rotation: degrees about the image centre; positive turns the image counter-clockwise.
         zoom: fraction; the map is scaled by ``1 + zoom``, so positive zooms out, as in
             `keras.layers.RandomZoom`.
-        shear: degrees, x and y drawn apart.
-        fill_mode: what comes in from outside of the frame: ``"constant"``, ``"reflect"``,
+        shear: degrees; x and y are drawn independently.
+        fill_mode: what fills points outside the frame: ``"constant"``, ``"reflect"``,
             ``"wrap"`` or ``"nearest"``.
-        fill_value: the number that ``fill_mode="constant"`` fills with.
-        interpolation: ``"bilinear"`` or ``"nearest"``, for `apply`. The losses warp what
-            the model returns bilinearly in any case, since that has a useful gradient.
-        seed: whole number; draws then repeat, and are the same under XLA. None: taken from Python's
-            random numbers at first use, so `keras.utils.set_random_seed` governs it.
+        fill_value: the fill of ``fill_mode="constant"``.
+        interpolation: ``"bilinear"`` or ``"nearest"``, for `apply`. The losses always warp
+            the model's output bilinearly, since that has a useful gradient.
+        seed: integer of at least 0; draws then repeat, and are the same under XLA. None: taken
+            from Python's random numbers at first use, so that `keras.utils.set_random_seed`
+            determines it.
 
     Raises:
-        ValueError: for a range that is not a number or an ordered pair, a zoom that would
-            turn the picture inside out, a shear of 90 degrees or more, or an unknown mode.
+        ValueError: for a range that is not a number or an ordered pair, a zoom of -1 or less,
+            a shear of 90 degrees or more, an unknown mode, or a seed below 0.
 
     Example:
         >>> import keras_temporal_reg as ktr
@@ -86,22 +89,22 @@ class RandomAffine:
         self._draws: tf.Variable | None = None
 
     def sample(self, batch_size: Any, height: Any, width: Any, seed: Any = None) -> tf.Tensor:
-        """Draw one transform for each image of a batch.
+        """Draw one transform per image of a batch.
 
         Args:
             batch_size: number of transforms; a number or a scalar tensor.
             height: rows of the images, in pixels; a number or a scalar tensor.
             width: columns of the images, in pixels; likewise.
-            seed: two whole numbers that fix the draw, as for `tf.random.stateless_uniform`.
-                None: each call draws anew, repeatably where this object was given a seed.
+            seed: two integers that determine the draw, as for `tf.random.stateless_uniform`.
+                None: each call draws anew, repeatably if this object has a seed.
 
         Returns:
-            ``(batch_size, 8)`` float32, output point to input point, about the image centre.
+            ``(batch_size, 8)`` float32, from output points to input points, about the image centre.
         """
         if seed is None:
             seed = self._next_seed()
         seed = tf.cast(seed, tf.int32)
-        # Whole numbers, since TensorFlow's floats of one seed are others under XLA.
+        # Integers, since TensorFlow draws other floats from the same seed under XLA.
         bits = tf.random.stateless_uniform(
             (batch_size, 6), seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
         )
@@ -117,7 +120,7 @@ class RandomAffine:
         """Warp `images` by `transforms`, with this object's interpolation and fill.
 
         Args:
-            images: ``(batch, height, width, channels)``, float or uint8; whole-number dtypes
+            images: ``(batch, height, width, channels)``, float or integer; integer dtypes
                 are rounded, where `image.transform` truncates as TensorFlow's op does.
             transforms: ``(batch, 8)`` as from `sample`.
 
@@ -138,7 +141,7 @@ class RandomAffine:
         return warped if dtype.is_floating else tf.cast(tf.round(warped), dtype)
 
     def scaled(self, factor: float) -> RandomAffine:
-        """The same with every range times `factor`: the magnitude of transformations."""
+        """A copy with every range multiplied by `factor`."""
         config = self.get_config()
         for name in ("translation", "rotation", "zoom", "shear"):
             low, high = config[name]
@@ -170,55 +173,61 @@ class RandomAffine:
 
 
 def identity(batch_size: Any) -> tf.Tensor:
-    """``(batch_size, 8)`` float32 transforms that move nothing."""
+    """``(batch_size, 8)`` float32 transforms that change nothing."""
     return tf.tile(tf.constant([IDENTITY], tf.float32), (batch_size, 1))
 
 
-def carry_over(
-    transforms: tf.Tensor, from_size: Sequence[Any], to_size: Sequence[Any]
-) -> tf.Tensor:
-    """The same motion on another pixel grid of the same picture.
+def rescale_transforms(transforms: Any, from_size: Sequence[Any], to_size: Sequence[Any]) -> Any:
+    """The same motion on another pixel grid of the same image.
 
-    Pixel ``i`` of ``n`` covers ``[i, i + 1] / n`` of the picture, so its centre stands at
-    ``(i + 1/2) / n`` on any grid.
+    Pixel ``i`` of ``n`` covers ``[i, i + 1] / n`` of the image, so its centre is at
+    ``(i + 1/2) / n`` on every grid.
 
     Args:
-        transforms: ``(batch, 8)`` float32, for images of `from_size`.
-        from_size: ``(height, width)`` in pixels.
-        to_size: ``(height, width)`` in pixels.
+        transforms: ``(batch, 8)`` for images of `from_size`; float32 tensor, or NumPy array.
+        from_size: ``(height, width)`` in pixels; numbers or scalar tensors. Only the ratio to
+            `to_size` counts.
+        to_size: ``(height, width)`` in pixels; likewise.
 
     Returns:
-        ``(batch, 8)`` float32, for images of `to_size`.
+        ``(batch, 8)`` for images of `to_size`; tensor or array, and dtype, of `transforms`.
 
     Example:
         >>> import tensorflow as tf, keras_temporal_reg as ktr
         >>> shift = tf.constant([[1.0, 0, 3, 0, 1, 0, 0, 0]])  # three pixels in x
-        >>> ktr.transforms.carry_over(shift, (8, 8), (16, 16))[0, 2].numpy().item()  # are six there
+        >>> finer = ktr.transforms.rescale_transforms(shift, (8, 8), (16, 16))
+        >>> finer[0, 2].numpy().item()  # six pixels there
         6.0
     """
-    if all(isinstance(n, int) for n in (*from_size, *to_size)) and [*from_size] == [*to_size]:
-        return transforms
-    scale_y, scale_x = (
-        tf.cast(to, tf.float32) / tf.cast(start, tf.float32)
-        for start, to in zip(from_size, to_size)
-    )
-    matrices = tf.reshape(tf.pad(transforms, [[0, 0], [0, 1]], constant_values=1.0), (-1, 3, 3))
-    there = _grid_change(scale_x, scale_y)
-    back = _grid_change(1.0 / scale_x, 1.0 / scale_y)
-    carried = tf.reshape(_product(_product(there, matrices), back), (-1, 9))
-    return carried[:, :8] / carried[:, 8:]
+    sizes = (*from_size, *to_size)
+    if not any(tf.is_tensor(size) for size in sizes):
+        if sizes[:2] == sizes[2:]:
+            return transforms
+        scale_y, scale_x = (to / start for start, to in zip(from_size, to_size))
+    else:
+        scale_y, scale_x = (
+            tf.cast(to, tf.float32) / tf.cast(start, tf.float32)
+            for start, to in zip(from_size, to_size)
+        )
+    # A point p of the one grid is scale * p + offset on the other.
+    offset_x, offset_y = (scale_x - 1.0) / 2.0, (scale_y - 1.0) / 2.0
+
+    def of_output_points(p0: Any, p1: Any, p2: Any) -> tuple[Any, Any, Any]:
+        """``p0 x + p1 y + p2`` as a function of points of the other grid."""
+        q0, q1 = p0 / scale_x, p1 / scale_y
+        return q0, q1, p2 - q0 * offset_x - q1 * offset_y
+
+    a0, a1, a2, b0, b1, b2, c0, c1 = (transforms[:, i] for i in range(8))
+    depth = of_output_points(c0, c1, 1.0)
+    x, y = of_output_points(a0, a1, a2), of_output_points(b0, b1, b2)
+    new = [scale_x * p + offset_x * d for p, d in zip(x, depth)]
+    new += [scale_y * p + offset_y * d for p, d in zip(y, depth)]
+    stack = np.stack if isinstance(transforms, np.ndarray) else tf.stack
+    return stack([p / depth[2] for p in (*new, *depth[:2])], axis=1)
 
 
-def _grid_change(scale_x: tf.Tensor, scale_y: tf.Tensor) -> tf.Tensor:
-    """``(1, 3, 3)``: points of one grid to those of a grid finer by the scales."""
-    row_x = tf.stack([scale_x, 0.0, (scale_x - 1.0) / 2.0])
-    row_y = tf.stack([0.0, scale_y, (scale_y - 1.0) / 2.0])
-    return tf.stack([row_x, row_y, tf.constant([0.0, 0.0, 1.0])])[tf.newaxis]
-
-
-def _product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Product of 3 x 3 matrices. Not tf.matmul, which a GPU may run with 10-bit factors."""
-    return tf.reduce_sum(a[..., tf.newaxis] * b[..., tf.newaxis, :, :], axis=-2)
+# Names of version 0.1.
+__getattr__ = renamed_names(__name__, {"carry_over": "rescale_transforms"})
 
 
 def _as_range(name: str, value: Range) -> tuple[float, float]:

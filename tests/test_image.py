@@ -439,9 +439,9 @@ def test_auto_does_not_warn_under_xla(caplog):
 
 
 @given(transform=any_transform(), border=st.integers(0, 4))
-def test_inside_is_where_source_and_shown_point_lie_in_the_frame(transform, border):
+def test_valid_mask_is_where_source_and_shown_point_lie_in_the_frame(transform, border):
     height, width = 9, 7
-    mask = image.inside(tf.constant([transform], tf.float32), height, width, border)
+    mask = image.valid_mask(tf.constant([transform], tf.float32), height, width, border)
     assert mask.shape == (1, height, width)
     a0, a1, a2, b0, b1, b2, c0, c1 = transform
     for row in range(height):
@@ -465,18 +465,18 @@ def test_inside_is_where_source_and_shown_point_lie_in_the_frame(transform, bord
             assert near_slack or mask[0, row, column] == expected
 
 
-def test_inside_with_the_identity_is_all_but_the_border():
+def test_valid_mask_with_the_identity_is_all_but_the_border():
     transforms = tf.constant([IDENTITY])
-    assert np.all(image.inside(transforms, 5, 6) == 1.0)
+    assert np.all(image.valid_mask(transforms, 5, 6) == 1.0)
     expected = np.pad(np.ones((1, 1, 2)), [(0, 0), (2, 2), (2, 2)])
-    np.testing.assert_array_equal(image.inside(transforms, 5, 6, border=2), expected)
+    np.testing.assert_array_equal(image.valid_mask(transforms, 5, 6, border=2), expected)
 
 
-def test_displace_agrees_with_scipy():
+def test_warp_by_flow_agrees_with_scipy():
     images = random_images((2, 7, 6, 2))
     flow = np.random.default_rng(2).uniform(-4, 4, (2, 7, 6, 2)).astype(np.float32)
     y, x = np.mgrid[:7, :6]
-    moved = image.displace(images, tf.constant(flow))
+    moved = image.warp_by_flow(images, tf.constant(flow))
     for i in range(2):
         points = [y + flow[i, ..., 1], x + flow[i, ..., 0]]
         for c in range(2):
@@ -485,7 +485,7 @@ def test_displace_agrees_with_scipy():
             )
             np.testing.assert_allclose(moved[i, ..., c], expected, atol=1e-5)
     inside = (points[0] >= 0) & (points[0] <= 6) & (points[1] >= 0) & (points[1] <= 5)
-    np.testing.assert_array_equal(image.displacement_inside(tf.constant(flow))[1], inside)
+    np.testing.assert_array_equal(image.flow_valid_mask(tf.constant(flow))[1], inside)
 
 
 def test_spatial_shape_is_static_where_it_can_be():

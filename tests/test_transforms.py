@@ -288,8 +288,8 @@ SIZES = st.tuples(st.integers(2, 40), st.integers(2, 40))
 
 
 @given(row=rows_of_transforms(), from_size=SIZES, to_size=SIZES)
-def test_carry_over_moves_the_same_place_of_the_picture(row, from_size, to_size):
-    carried = matrices(transforms.carry_over(tf.constant([row]), from_size, to_size))[0]
+def test_rescale_transforms_moves_the_same_place_of_the_picture(row, from_size, to_size):
+    carried = matrices(transforms.rescale_transforms(tf.constant([row]), from_size, to_size))[0]
     scale_y, scale_x = np.divide(to_size, from_size)
     for x, y in [(0, 0), (to_size[1] - 1, 0), (1.5, to_size[0] - 1)]:
         # Half-pixel centres: the same place on the first grid, its source, and back.
@@ -300,29 +300,29 @@ def test_carry_over_moves_the_same_place_of_the_picture(row, from_size, to_size)
 
 
 @given(row=rows_of_transforms(), size=SIZES, factor=st.integers(1, 4))
-def test_carry_over_there_and_back_is_the_identity(row, size, factor):
+def test_rescale_transforms_there_and_back_is_the_identity(row, size, factor):
     fine = (size[0] * factor, size[1] * factor)
-    carried = transforms.carry_over(tf.constant([row]), size, fine)
+    carried = transforms.rescale_transforms(tf.constant([row]), size, fine)
     np.testing.assert_allclose(
-        transforms.carry_over(carried, fine, size), [row], rtol=1e-3, atol=1e-4
+        transforms.rescale_transforms(carried, fine, size), [row], rtol=1e-3, atol=1e-4
     )
 
 
-def test_carry_over_of_a_shift_is_the_shift_times_the_scale():
+def test_rescale_transforms_of_a_shift_is_the_shift_times_the_scale():
     shift = tf.constant([[1.0, 0, 3, 0, 1, -2, 0, 0]])
-    carried = transforms.carry_over(shift, (8, 10), (16, 30))
+    carried = transforms.rescale_transforms(shift, (8, 10), (16, 30))
     np.testing.assert_allclose(carried, [[1, 0, 9, 0, 1, -4, 0, 0]], atol=1e-5)
 
 
-def test_carry_over_to_the_same_size_changes_nothing():
+def test_rescale_transforms_to_the_same_size_changes_nothing():
     rows = ktr.RandomAffine().sample(3, 8, 9)
-    np.testing.assert_array_equal(transforms.carry_over(rows, (8, 9), (8, 9)), rows)
+    np.testing.assert_array_equal(transforms.rescale_transforms(rows, (8, 9), (8, 9)), rows)
 
 
-def test_carry_over_takes_tensors_for_sizes():
+def test_rescale_transforms_takes_tensors_for_sizes():
     rows = ktr.RandomAffine().sample(3, 8, 9)
-    tensors = transforms.carry_over(rows, tf.constant([8, 9]), tf.constant([16, 18]))
-    np.testing.assert_array_equal(tensors, transforms.carry_over(rows, (8, 9), (16, 18)))
+    tensors = transforms.rescale_transforms(rows, tf.constant([8, 9]), tf.constant([16, 18]))
+    np.testing.assert_array_equal(tensors, transforms.rescale_transforms(rows, (8, 9), (16, 18)))
 
 
 def pooled(images):
@@ -334,7 +334,7 @@ def pooled(images):
 )
 def test_a_carried_motion_commutes_with_pooling(row):
     rows = tf.constant([row], tf.float32)
-    carried = transforms.carry_over(rows, (16, 20), (32, 40))
+    carried = transforms.rescale_transforms(rows, (16, 20), (32, 40))
     y, x = np.mgrid[:32, :40]
     picture = np.stack([np.sin(x / 30 + y / 40), x / 40], axis=-1)[np.newaxis].astype(np.float32)
 

@@ -1,23 +1,28 @@
 """The warp in plain TensorFlow ops, which compile under XLA, and its exact adjoint.
 
-What `image.transform` runs on under XLA, and for every gradient. docs/performance.md tells
-why each part is written as it is.
+`image.transform` runs on it under XLA and for every gradient. docs/performance.md has the
+measurements behind its formulation.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_temporal_reg.core import xla
+
+class Sampling(NamedTuple):
+    """How images are read between and beyond their pixels; see `image.transform`."""
+
+    interpolation: str
+    fill_mode: str
+    fill_value: Any = 0.0
 
 
 class Points(NamedTuple):
-    """Where each output pixel looks: x and y ``(batch, height, width)`` float32.
+    """The input point of each output pixel: x and y ``(batch, height, width)`` float32.
 
-    `finite` is False where the point lies at infinity; None where none can.
+    `finite` is False where the point lies at infinity; None where all points are finite.
     """
 
     x: tf.Tensor
@@ -51,16 +56,16 @@ def is_affine(transforms: tf.Tensor) -> tf.Tensor:
 
 
 def source_points(transforms: tf.Tensor, output_shape: Any, affine: bool = False) -> Points:
-    """Where a warp looks for each of its output pixels.
+    """The input points that a warp reads.
 
     Args:
         transforms: ``(batch, 8)`` float32.
         output_shape: height and width of the result.
-        affine: True promises that `is_affine` holds, which spares two divisions a pixel.
+        affine: promises that `is_affine` holds, which saves two divisions per pixel.
     """
     rows, columns = grid(*output_shape)
     a0, a1, a2, b0, b1, b2, c0, c1 = _per_image(transforms)
-    # The order of operations is that of TensorFlow's own op, so that both round alike.
+    # The order of operations of TensorFlow's own op, so that both round alike.
     x = a0 * columns + a1 * rows + a2
     y = b0 * columns + b1 * rows + b2
     if affine:
@@ -71,45 +76,36 @@ def source_points(transforms: tf.Tensor, output_shape: Any, affine: bool = False
     return Points(x / depth, y / depth, finite)
 
 
-def sample(
-    images: tf.Tensor, points: Points, interpolation: str, fill_mode: str, fill_value: Any
-) -> tf.Tensor:
+def sample(images: tf.Tensor, points: Points, sampling: Sampling) -> tf.Tensor:
     """Read `images` at `points`.
 
     Args:
         images: ``(batch, height, width, channels)``, any dtype that `image.transform` takes.
         points: of each output pixel.
-        interpolation: ``"nearest"`` or ``"bilinear"``.
-        fill_mode: as in `image.transform`.
-        fill_value: as in `image.transform`.
+        sampling: interpolation and fill.
 
     Returns:
         ``(batch, *shape of the points, channels)``, the dtype of `images`.
     """
     height, width = spatial_shape(images)
-    batch, channels = tf.shape(images)[0], tf.shape(images)[3]
+    interpolation, fill_mode, fill_value = sampling
     dtype = images.dtype if interpolation == "nearest" else _compute_dtype(images.dtype)
     fill = tf.cast(tf.cast(fill_value, images.dtype), dtype)
-    pixels = tf.reshape(images, (-1, channels))
-    rows = _taps(points.y, height, interpolation, fill_mode)
-    columns = _taps(points.x, width, interpolation, fill_mode)
-    first = _flat_index(batch, rows.first, columns.first, height, width)
-    found = _and(rows.found, columns.found)
+    rows = _taps(points.y, height, sampling)
+    columns = _taps(points.x, width, sampling)
+    pixels = _read(
+        tf.cast(images, dtype), rows.first, columns.first, _offsets(rows, columns, width)
+    )
     if interpolation == "nearest":
-        warped = _read(pixels, first, 1)
+        (warped,) = pixels
     else:
-        top, bottom = (tf.cast(weight, dtype) for weight in rows.weights)
-        left, right = (tf.cast(weight, dtype) for weight in columns.weights)
-        upper = tf.cast(_read(pixels, first, 2, columns.step), dtype)
-        lower = tf.cast(_read(pixels, first + rows.step * width, 2, columns.step), dtype)
-        # Rows first: XLA then blends both columns of a row at once.
-        blend = _spread(top) * upper + _spread(bottom) * lower
-        warped = _spread(left) * blend[..., :channels] + _spread(right) * blend[..., channels:]
+        weights = _pixel_weights(rows, columns, dtype)
+        warped = tf.add_n([_per_pixel(w) * p for w, p in zip(weights, pixels)])
         if fill_mode == "constant" and not _is_zero(fill_value):
-            warped += _spread(1.0 - (top + bottom) * (left + right)) * fill
-    found = _and(found, points.finite)
+            warped += _per_pixel(1.0 - tf.add_n(weights)) * fill
+    found = _and(_and(rows.found, columns.found), points.finite)
     if found is not None:
-        warped = tf.where(found[..., tf.newaxis], warped, fill)
+        warped = tf.where(_per_pixel(found), warped, fill)
     warped = tf.cast(warped, images.dtype)
     return tf.ensure_shape(
         warped, (images.shape[0], points.x.shape[1], points.x.shape[2], images.shape[3])
@@ -120,17 +116,15 @@ def adjoint(
     upstream: tf.Tensor,
     transforms: tf.Tensor,
     image_size: tuple[Any, Any],
-    interpolation: str,
-    fill_mode: str,
+    sampling: Sampling,
 ) -> tf.Tensor:
-    """The transpose of the warp, which is what its gradient is: exact for every transform.
+    """The transpose of the warp, which is its gradient: exact for every transform.
 
     Args:
-        upstream: ``(batch, height, width, channels)``, of the warp's output.
+        upstream: ``(batch, height, width, channels)``, in the place of the warp's output.
         transforms: ``(1, 8)`` or ``(batch, 8)`` float32.
         image_size: height and width of the images that were warped.
-        interpolation: of the warp.
-        fill_mode: of the warp.
+        sampling: of the warp; its fill value has no effect.
 
     Returns:
         ``(batch, *image_size, channels)``, the dtype of `upstream`.
@@ -138,9 +132,9 @@ def adjoint(
 
     def by_scatter() -> tf.Tensor:
         points = source_points(transforms, spatial_shape(upstream))
-        return _scatter(upstream, image_size, points, interpolation, fill_mode)
+        return _scatter(upstream, image_size, points, sampling)
 
-    if interpolation == "nearest" or fill_mode != "constant":
+    if sampling.interpolation == "nearest" or sampling.fill_mode != "constant":
         return by_scatter()
     return tf.cond(
         _near_identity(transforms, spatial_shape(upstream)),
@@ -150,19 +144,20 @@ def adjoint(
 
 
 class _Taps(NamedTuple):
-    """The input pixels along one axis that make up an output pixel: one or two of them.
+    """The one or two input pixels along one axis that an output pixel is made of.
 
-    All exist: a neighbour beyond the edge is replaced by one that gets no weight. `found` is
-    False where a single one does not exist; else it is None.
+    All of them exist: a neighbour beyond the edge is replaced by one of weight 0. `found` is
+    False where the single pixel does not exist; it is None for two pixels.
     """
 
-    first: tf.Tensor  # int32 index
-    step: Any  # from there to the second: 1 pixel, or 0 where there is but one
-    weights: list[tf.Tensor]  # float32, of the first and the second
+    first: tf.Tensor  # float32 index
+    step: Any  # from there to the second: 1 pixel, or 0 where the axis has a single one
+    weights: list[tf.Tensor]  # float32, of the first and the second; empty for a single pixel
     found: tf.Tensor | None
 
 
-def _taps(x: tf.Tensor, size: Any, interpolation: str, fill_mode: str) -> _Taps:
+def _taps(x: tf.Tensor, size: Any, sampling: Sampling) -> _Taps:
+    fill_mode = sampling.fill_mode
     last = tf.cast(size, tf.float32) - 1.0
     if fill_mode == "reflect":
         x = _reflect(x, last + 1.0)
@@ -170,72 +165,63 @@ def _taps(x: tf.Tensor, size: Any, interpolation: str, fill_mode: str) -> _Taps:
         x = _wrap(x, last + 1.0)
     if fill_mode != "constant":
         x = tf.clip_by_value(x, 0.0, last)
-    if interpolation == "nearest":
+    if sampling.interpolation == "nearest":
         pixel = _round(x)
         found = (pixel >= 0.0) & (pixel <= last) if fill_mode == "constant" else None
-        return _Taps(_as_int(tf.clip_by_value(pixel, 0.0, last)), 0, [], found)
+        return _Taps(tf.clip_by_value(pixel, 0.0, last), 0, [], found)
     first = tf.clip_by_value(tf.floor(x), 0.0, tf.maximum(last - 1.0, 0.0))
     step = min(size - 1, 1) if isinstance(size, int) else tf.minimum(size - 1, 1)
     weights = [_tent(x - first), _tent(x - first - 1.0) * tf.cast(step, tf.float32)]
-    return _Taps(_as_int(first), step, weights, None)
+    return _Taps(first, step, weights, None)
 
 
-def _as_int(whole: tf.Tensor) -> tf.Tensor:
-    """float32 whole numbers from 0 to 2**23 - 1 as int32, by their bits.
+def _offsets(rows: _Taps, columns: _Taps, width: Any) -> list[Any]:
+    """From the first of the input pixels to each of them, in the flattened image; ascending."""
+    if not rows.weights:
+        return [0]
+    return [i * rows.step * width + j * columns.step for i in (0, 1) for j in (0, 1)]
 
-    A cast has to think of NaN and overflow, which keeps XLA from doing several at once.
-    """
-    return tf.bitcast(whole + 2.0**23, tf.int32) - tf.constant(0x4B000000, tf.int32)
+
+def _pixel_weights(rows: _Taps, columns: _Taps, dtype: tf.DType) -> list[tf.Tensor]:
+    """Bilinear weights of the four input pixels, in the order of `_offsets`."""
+    return [tf.cast(top * left, dtype) for top in rows.weights for left in columns.weights]
 
 
-def _read(pixels: tf.Tensor, index: tf.Tensor, count: int, step: Any = 1) -> tf.Tensor:
-    """The pixels at `index`, and their followers in memory, `step` apart.
+def _read(images: tf.Tensor, row: tf.Tensor, column: tf.Tensor, offsets: list[Any]) -> list[Any]:
+    """The pixels at ``(row, column)``, and those at fixed offsets from there.
 
     Args:
-        pixels: ``(n, channels)``.
-        index: int32, any shape.
-        count: how many from each index on.
-        step: 1, or 0 to read the same one again.
+        images: ``(batch, height, width, channels)``.
+        row: float32 whole numbers, ``(batch, output height, output width)``.
+        column: likewise.
+        offsets: from ``(row, column)`` in the flattened image; the last is the largest.
 
     Returns:
-        ``(*shape of index, count * channels)``.
+        For each offset, ``(batch, output height, output width, channels)``.
     """
-    shape = (*_shape(index), count * tf.shape(pixels)[1])
-    together = count > 1 and isinstance(step, int) and step == 1 and pixels.shape[1] is not None
-    gather = _xla_gather() if together and xla.is_tracing() else None
-    if gather is None:
-        places = [tf.reshape(index + i * step, (-1,)) for i in range(count)]
-        runs = tf.concat([tf.gather(pixels, place) for place in places], axis=1)
+    pixels = tf.reshape(images, (-1, tf.shape(images)[3]))
+    index = _flat_index(tf.shape(images)[0], row, column, spatial_shape(images))
+    # Slices of one length in place of sums of indices: XLA computes and clamps one index for
+    # all reads.
+    length = tf.shape(pixels)[0] - offsets[-1]
+    return [tf.gather(pixels[offset : offset + length], index) for offset in offsets]
+
+
+def _per_pixel(values: tf.Tensor) -> tf.Tensor:
+    """One value per pixel, for all of its channels."""
+    return values[..., tf.newaxis]
+
+
+def _flat_index(
+    batch: Any, row: tf.Tensor, column: tf.Tensor, image_size: tuple[Any, Any]
+) -> tf.Tensor:
+    """Index of pixels in a flattened batch, int32; XLA writes any other index to memory."""
+    height, width = image_size
+    if isinstance(height, int) and isinstance(width, int) and height * width <= 2**24:
+        index = tf.cast(row * width + column, tf.int32)  # exact in float32; saves a cast
     else:
-        # One read of neighbours that lie side by side; XLA would not join two.
-        runs = gather(pixels, tf.reshape(index, (-1, 1)), count)
-    return tf.reshape(runs, shape)
-
-
-def _spread(weight: tf.Tensor) -> tf.Tensor:
-    """One weight a pixel, for all of its channels."""
-    return weight[..., tf.newaxis]
-
-
-@functools.cache
-def _xla_gather() -> Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor] | None:
-    """XLA's own gather, which reads runs of rows; None where TensorFlow has moved it."""
-    try:
-        from tensorflow.compiler.tf2xla.python import xla as xla_ops
-        from tensorflow.compiler.xla import xla_data_pb2
-    except ImportError:
-        return None
-    dimensions = xla_data_pb2.GatherDimensionNumbers(
-        offset_dims=[1, 2], start_index_map=[0], index_vector_dim=1
-    )
-    return lambda rows, starts, count: xla_ops.gather(
-        rows, starts, dimensions, [count, rows.shape[1]], indices_are_sorted=False
-    )
-
-
-def _flat_index(batch: Any, row: tf.Tensor, column: tf.Tensor, height: Any, width: Any) -> Any:
-    """Of pixels in a batch laid out as one list. XLA would first write out any other index."""
-    return tf.range(batch)[:, tf.newaxis, tf.newaxis] * (height * width) + (row * width + column)
+        index = tf.cast(row, tf.int32) * width + tf.cast(column, tf.int32)
+    return tf.range(batch)[:, tf.newaxis, tf.newaxis] * (height * width) + index
 
 
 def _tent(distance: tf.Tensor) -> tf.Tensor:
@@ -246,8 +232,8 @@ def _tent(distance: tf.Tensor) -> tf.Tensor:
 def _reflect(x: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     period = 2.0 * size
     x = tf.where(x < 0.0, -x - 1.0, x)
-    # Times 1 / period, since XLA would write quotients to memory; the edges meet, so that a
-    # rounded floor does no harm.
+    # Times 1 / period, since XLA would write quotients to memory. The mirror images meet at the
+    # edges, so that a rounded floor makes no difference.
     x -= period * tf.floor(x * (1.0 / period))
     return tf.where(x >= size, period - x - 1.0, x)
 
@@ -277,7 +263,7 @@ def _near_identity(transforms: tf.Tensor, output_shape: Any) -> tf.Tensor:
     a0, a1, _, b0, b1, _, _, _ = tf.unstack(transforms, num=8, axis=1)
     determinant = tf.abs(a0 * b1 - a1 * b0)
     reach = tf.maximum(tf.abs(b1) + tf.abs(a1), tf.abs(b0) + tf.abs(a0))
-    # The slack is for rounding; NaN and a determinant of 0 compare as False.
+    # The slack covers rounding; NaN and a determinant of 0 compare as False.
     near = (reach < 1.49 * determinant) & (determinant > 0.0)
     room = (tf.convert_to_tensor(output_shape[0]) >= 3) & (output_shape[1] >= 3)
     return is_affine(transforms) & tf.reduce_all(near) & room
@@ -287,7 +273,6 @@ def _gather_adjoint(
     upstream: tf.Tensor, transforms: tf.Tensor, image_size: tuple[Any, Any]
 ) -> tf.Tensor:
     """Each input pixel collects its share of the 3 x 3 output pixels that may have read it."""
-    batch, channels = tf.shape(upstream)[0], tf.shape(upstream)[3]
     height, width = spatial_shape(upstream)
     dtype = _compute_dtype(upstream.dtype)
     rows, columns = grid(*image_size)
@@ -303,57 +288,45 @@ def _gather_adjoint(
     out_x, out_y = first(out_x, width), first(out_y, height)
     distance_x = a0 * out_x + a1 * out_y + a2 - columns
     distance_y = b0 * out_x + b1 * out_y + b2 - rows
-    corner = _flat_index(batch, _as_int(out_y), _as_int(out_x), height, width)
-    pixels = tf.reshape(upstream, (-1, channels))
+    neighbours = [(row, column) for row in range(3) for column in range(3)]
+    offsets = [row * width + column for row, column in neighbours]
     gradient: Any = 0.0
-    for row in range(3):
-        for column in range(3):
-            values = tf.cast(_read(pixels, corner + (row * width + column), 1), dtype)
-            weight = _tent(distance_x + (a0 * column + a1 * row))
-            weight *= _tent(distance_y + (b0 * column + b1 * row))
-            gradient += _spread(tf.cast(weight, dtype)) * values
+    for (row, column), values in zip(
+        neighbours, _read(tf.cast(upstream, dtype), out_y, out_x, offsets)
+    ):
+        weight = _tent(distance_x + (a0 * column + a1 * row))
+        weight *= _tent(distance_y + (b0 * column + b1 * row))
+        gradient += _per_pixel(tf.cast(weight, dtype)) * values
     gradient = tf.cast(gradient, upstream.dtype)
     return tf.ensure_shape(gradient, _static_shape(upstream, image_size))
 
 
 def _scatter(
-    upstream: tf.Tensor,
-    image_size: tuple[Any, Any],
-    points: Points,
-    interpolation: str,
-    fill_mode: str,
+    upstream: tf.Tensor, image_size: tuple[Any, Any], points: Points, sampling: Sampling
 ) -> tf.Tensor:
-    """What each output pixel holds goes back to where it was read: right for every warp."""
+    """Each output pixel returns its value to the pixels that it read: exact for every warp."""
     batch, channels = tf.shape(upstream)[0], tf.shape(upstream)[3]
     height, width = image_size
     dtype = _compute_dtype(upstream.dtype)
     values = tf.cast(upstream, dtype)
-    rows = _taps(points.y, height, interpolation, fill_mode)
-    columns = _taps(points.x, width, interpolation, fill_mode)
+    rows = _taps(points.y, height, sampling)
+    columns = _taps(points.x, width, sampling)
     found = _and(_and(rows.found, columns.found), points.finite)
     if found is not None:
-        values = tf.where(found[..., tf.newaxis], values, tf.zeros((), dtype))
-    first = _flat_index(batch, rows.first, columns.first, height, width)
-
-    def put(share: tf.Tensor, offset: Any) -> tf.Tensor:
-        return tf.math.unsorted_segment_sum(
+        values = tf.where(_per_pixel(found), values, tf.zeros((), dtype))
+    first = _flat_index(batch, rows.first, columns.first, image_size)
+    shares = [values]
+    if rows.weights:
+        shares = [_per_pixel(w) * values for w in _pixel_weights(rows, columns, dtype)]
+    sums = [
+        tf.math.unsorted_segment_sum(
             tf.reshape(share, (-1, channels)),
             tf.reshape(first + offset, (-1,)),
             batch * height * width,
         )
-
-    if interpolation == "nearest":
-        gradient = put(values, 0)
-    else:
-        shares = [
-            put(
-                _spread(tf.cast(top * left, dtype)) * values,
-                i * rows.step * width + j * columns.step,
-            )
-            for i, top in enumerate(rows.weights)
-            for j, left in enumerate(columns.weights)
-        ]
-        gradient = sum(shares[1:], shares[0])
+        for share, offset in zip(shares, _offsets(rows, columns, width))
+    ]
+    gradient = tf.add_n(sums)
     gradient = tf.reshape(gradient, tf.stack([batch, height, width, channels]))
     return tf.ensure_shape(tf.cast(gradient, upstream.dtype), _static_shape(upstream, image_size))
 
@@ -373,10 +346,6 @@ def _is_zero(value: Any) -> bool:
 
 def _and(a: tf.Tensor | None, b: tf.Tensor | None) -> tf.Tensor | None:
     return b if a is None else a if b is None else a & b
-
-
-def _shape(tensor: tf.Tensor) -> list[tf.Tensor]:
-    return tf.unstack(tf.shape(tensor), num=tensor.shape.rank)
 
 
 def _static_shape(upstream: tf.Tensor, image_size: tuple[Any, Any]) -> list[int | None]:

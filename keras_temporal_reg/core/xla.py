@@ -1,35 +1,36 @@
-"""XLA: whether TensorFlow compiles what is being traced, and parts that compile on their own.
+"""XLA: whether TensorFlow compiles what it traces, and parts that compile on their own.
 
-A training step that is not compiled runs one op after the other, each of which writes its
-result to memory. What this package adds to a step is many small ops on whole images, so it
-runs them as XLA programs of their own there.
+A training step that is not compiled runs one op after the other, and each op writes its result
+to memory. This package adds many small ops on whole images to a step; there, it compiles them
+as XLA programs of their own.
 """
 
 from __future__ import annotations
 
 import platform
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 # Private, because TensorFlow has no public way to ask this.
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-# Of one image, below which compiling takes longer than it saves: in a function that is traced
-# once, and in eager calls, each of which may bring another size.
+# Pixels per image below which compilation takes longer than it saves: in a function that is
+# traced once, and in eager calls, each of which may have another size.
 _PIXELS_IN_GRAPH = 64 * 64
 _PIXELS_IN_EAGER = 256 * 256
 
 
 def is_tracing() -> bool:
-    """Whether TensorFlow traces what is now called for XLA."""
+    """Whether TensorFlow is tracing a function for XLA."""
     return not tf.executing_eagerly() and GraphOrParentsInXlaContext(
         tf.compat.v1.get_default_graph()
     )
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` as an XLA program. It is compiled anew for each shape of its arguments."""
+    """`function` as an XLA program, compiled anew for each shape of its arguments."""
     return tf.function(function, jit_compile=True, autograph=False)
 
 
@@ -37,7 +38,7 @@ def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     """`function` as an XLA program, and its gradient in the last argument as another.
 
     The second computes the first's results again where it needs them, which within a program
-    costs less than to keep them.
+    costs less than to store them.
     """
     forward = compiled(function)
 
@@ -53,17 +54,18 @@ def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
             return (*[None] * (len(arguments) - 1), backward(upstream, *arguments))
 
-        return forward(*arguments), gradient
+        # Not recorded: a second tape would have TensorFlow make another gradient of it.
+        return forward(*map(tf.stop_gradient, arguments)), gradient
 
-    # Autograph would look through the decorator, and lose it.
+    # Autograph would lose the gradient of a decorated function.
     return tf.autograph.experimental.do_not_convert(call)
 
 
-def pays(*images: tf.Tensor) -> bool:
-    """Whether a part that works on these images, NHWC, had better be a program of its own.
+def should_compile(*images: tf.Tensor) -> bool:
+    """Whether a part that works on these NHWC images should be an XLA program of its own.
 
-    Not where all is compiled anyway, for small images, for sizes that are not known before
-    the run (each would be compiled anew), and on Apple's GPUs, which have no XLA.
+    Not where everything is compiled anyway, nor for small images, for sizes that are unknown
+    before the run (each size is compiled anew), or on Apple's GPUs, which have no XLA.
     """
     if is_tracing() or (platform.system() == "Darwin" and tf.config.list_physical_devices("GPU")):
         return False

@@ -17,7 +17,7 @@ from keras_temporal_reg.core import xla
 
 _DIS_MIN_SIDE = 16  # pixels that OpenCV's image pyramid needs
 
-_warp_compiled = xla.compiled(image.displace)
+_warp_compiled = xla.compiled(image.warp_by_flow)
 _thread_local = threading.local()  # OpenCV's DIS object keeps buffers
 
 

@@ -116,10 +116,10 @@ def _unexplained(
     following, motion = following[tf.newaxis], motion[tf.newaxis]
     if motion.shape.rank == 2:
         warped = image.transform(following, motion, "bilinear", "nearest")
-        inside = image.inside(motion, *frame.shape[:2])
+        inside = image.valid_mask(motion, *frame.shape[:2])
     else:
-        warped = image.displace(following, motion)
-        inside = image.displacement_inside(motion)
+        warped = image.warp_by_flow(following, motion)
+        inside = image.flow_valid_mask(motion)
     mask *= inside[0]
     error = tf.reduce_sum(tf.square(warped[0] - frame), axis=-1)
     return tf.reduce_sum(mask * error), tf.reduce_sum(mask)

@@ -110,7 +110,9 @@ SHAPES = [(14, 5), (3, 3), (2, 1)]
 )
 def test_adjoint_is_the_transpose_of_the_op(transform, output_shape):
     upstream = random(2, *output_shape, 3)
-    got = warp.adjoint(upstream, tf.constant([transform]), (HEIGHT, WIDTH), "bilinear", "constant")
+    got = warp.adjoint(
+        upstream, tf.constant([transform]), (HEIGHT, WIDTH), warp.Sampling("bilinear", "constant")
+    )
     np.testing.assert_allclose(got, expected_adjoint(upstream, transform), atol=2e-5)
 
 
@@ -118,7 +120,9 @@ def test_adjoint_is_the_transpose_of_the_op(transform, output_shape):
 @pytest.mark.parametrize("transform", [NEAR[2], FAR[0], FAR[6]])
 def test_adjoint_is_the_transpose_of_the_op_in_every_fill_mode(transform, fill_mode):
     upstream = random(2, HEIGHT, WIDTH, 3)
-    got = warp.adjoint(upstream, tf.constant([transform]), (HEIGHT, WIDTH), "bilinear", fill_mode)
+    got = warp.adjoint(
+        upstream, tf.constant([transform]), (HEIGHT, WIDTH), warp.Sampling("bilinear", fill_mode)
+    )
     np.testing.assert_allclose(got, expected_adjoint(upstream, transform, fill_mode), atol=2e-5)
 
 
@@ -131,7 +135,9 @@ def test_adjoint_is_the_transpose_of_the_op_in_every_fill_mode(transform, fill_m
 )
 def test_adjoint_is_the_transpose_of_the_op_for_any_warp(**motion):
     transform, upstream = matrix(**motion), random(1, HEIGHT, WIDTH, 2)
-    got = warp.adjoint(upstream, tf.constant([transform]), (HEIGHT, WIDTH), "bilinear", "constant")
+    got = warp.adjoint(
+        upstream, tf.constant([transform]), (HEIGHT, WIDTH), warp.Sampling("bilinear", "constant")
+    )
     np.testing.assert_allclose(got, expected_adjoint(upstream, transform), atol=1e-4)
 
 
@@ -159,7 +165,9 @@ def test_adjoint_compiles_to_the_same(transform):
 
     @tf.function(jit_compile=True)
     def compiled(upstream, transform):
-        return warp.adjoint(upstream, transform, (HEIGHT, WIDTH), "bilinear", "constant")
+        return warp.adjoint(
+            upstream, transform, (HEIGHT, WIDTH), warp.Sampling("bilinear", "constant")
+        )
 
     got = compiled(upstream, tf.constant([transform]))
     np.testing.assert_allclose(got, expected_adjoint(upstream, transform), atol=2e-5)
@@ -178,29 +186,19 @@ def test_images_of_a_single_row_or_column(shape, compiled):
     images = random(2, *shape, 2)
     rows = np.stack([[1, 0.1, 0.3, 0.1, 1, -0.4, 0, 0], [1, 0, -0.6, 0, 1, 0.2, 0, 0]])
     rows = tf.constant(rows, tf.float32)
-    got = tf.function(image._forward_plain, jit_compile=compiled)(
-        images, rows, "bilinear", "constant", shape, 0.5
-    )
-    expected = image._forward_op(images, rows, "bilinear", "constant", shape, 0.5)
+    sampling = warp.Sampling("bilinear", "constant", 0.5)
+    got = tf.function(image._forward_plain, jit_compile=compiled)(images, rows, shape, sampling)
+    expected = image._forward_op(images, rows, shape, sampling)
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_without_tensorflows_private_gather_the_result_is_the_same(monkeypatch):
-    images, rows = random(2, HEIGHT, WIDTH, 3), tf.constant(NEAR[2:4])
-
-    def compiled():
-        call = tf.function(image._forward_plain, jit_compile=True)
-        return call(images, rows, "bilinear", "constant", (HEIGHT, WIDTH), 0.0)
-
-    assert warp._xla_gather() is not None
-    joined = compiled()
-    monkeypatch.setattr(warp, "_xla_gather", lambda: None)
-    np.testing.assert_allclose(compiled(), joined, atol=1e-6)
-
-
-@pytest.mark.parametrize("value", [0, 1, 255, 4095, 2**23 - 1])
-def test_whole_numbers_become_ints_by_their_bits(value):
-    assert int(warp._as_int(tf.constant(float(value)))) == value
+@pytest.mark.parametrize("size", [(4096, 4096), (4097, 4096)])
+def test_pixels_of_large_images_have_exact_indices(size):
+    height, width = size
+    row, column = tf.constant([[[height - 1.0, height - 1.0]]]), tf.constant([[[width - 1.0, 1.0]]])
+    got = warp._flat_index(1, row, column, size)
+    last_row = (height - 1) * width
+    np.testing.assert_array_equal(got, [[[last_row + width - 1, last_row + 1]]])
 
 
 def test_affine_points_are_those_of_the_general_case():

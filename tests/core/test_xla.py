@@ -23,7 +23,7 @@ def in_graph(function, *arguments, **options):
     return seen[0]
 
 
-def test_tracing_is_told_from_running():
+def test_is_tracing_holds_only_while_xla_traces():
     assert not xla.is_tracing()
     assert not in_graph(xla.is_tracing)
     assert in_graph(xla.is_tracing, jit_compile=True)
@@ -32,22 +32,22 @@ def test_tracing_is_told_from_running():
     nested()
 
 
-def test_it_pays_for_large_images_in_functions_that_are_not_compiled():
-    assert in_graph(xla.pays, BIG)
-    assert not in_graph(xla.pays, SMALL)
-    assert not in_graph(xla.pays, BIG, SMALL)
-    assert not in_graph(xla.pays, BIG, jit_compile=True)
-    assert not xla.pays(BIG)  # eager calls may bring another size each
-    assert xla.pays(tf.zeros((1, 256, 256, 1)))
+def test_large_images_are_compiled_in_functions_that_are_not():
+    assert in_graph(xla.should_compile, BIG)
+    assert not in_graph(xla.should_compile, SMALL)
+    assert not in_graph(xla.should_compile, BIG, SMALL)
+    assert not in_graph(xla.should_compile, BIG, jit_compile=True)
+    assert not xla.should_compile(BIG)  # eager calls may bring another size each
+    assert xla.should_compile(tf.zeros((1, 256, 256, 1)))
 
 
 @pytest.mark.parametrize("shape, expected", [((None, 64, 64, 1), True), ((2, None, 64, 1), False)])
-def test_it_does_not_pay_for_sizes_known_only_when_run(shape, expected):
+def test_sizes_known_only_when_run_are_not_compiled(shape, expected):
     seen = []
 
     @tf.function(input_signature=[tf.TensorSpec(shape)])
     def traced(images):
-        seen.append(xla.pays(images))
+        seen.append(xla.should_compile(images))
 
     traced.get_concrete_function()
     assert seen == [expected]
