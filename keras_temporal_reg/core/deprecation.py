@@ -126,13 +126,17 @@ class _RenamedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        return renamed_module(spec.name.partition(".")[2])
+        module = renamed_module(spec.name.partition(".")[2])
+        spec.loader_state = module.__spec__
+        return module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        pass  # it is loaded already, under its new name
+        # Loaded already under its new name, whose specification importlib has just replaced.
+        assert module.__spec__ is not None
+        module.__spec__ = module.__spec__.loader_state
 
 
 def install_renamed_modules() -> None:
-    """Let ``import keras_temporal_reg.OLD`` find what it is called now."""
+    """Let ``import keras_temporal_reg.OLD`` find the module by its new name."""
     if not any(isinstance(finder, _RenamedModules) for finder in sys.meta_path):
         sys.meta_path.append(_RenamedModules())
