@@ -1,4 +1,4 @@
-"""The in-graph route: pair each batch inside of the training step."""
+"""The in-graph route: pair each batch inside the training step."""
 
 from __future__ import annotations
 
@@ -9,43 +9,47 @@ from tensorflow import keras
 
 from keras_temporal_reg import transforms
 from keras_temporal_reg.core import seeding, validation
-from keras_temporal_reg.data import _pairing as pairing
-from keras_temporal_reg.losses import _regularized as losses
+from keras_temporal_reg.data import _paired_target, _pairing
+from keras_temporal_reg.data._batches import ImageFunction
+from keras_temporal_reg.losses import is_regularized
 
 
 @keras.utils.register_keras_serializable(package="keras_temporal_reg")
 class RegularizedModel(keras.Model):
-    """Trains an image-to-image model to be temporally stable; the model stays as it is.
+    """Trains an image-to-image model to be temporally stable; the model itself is not changed.
 
-    Each training step pairs its batch with transformed counterparts, on the device and under
-    XLA, and then runs Keras's own step. `evaluate`, `predict` and metrics see the plain
-    samples. `base_model` is the one to save and deploy.
+    Each training step pairs its batch with transformed counterparts, on the device and under XLA,
+    and then runs Keras's own step. `evaluate`, `predict` and metrics see the plain samples.
+    `base_model` is the one to save and deploy.
 
-    From Eilertsen, Mantiuk and Unger, "Single-frame Regularization for Temporally Stable
-    CNNs", CVPR 2019.
+    From Eilertsen, Mantiuk and Unger, "Single-frame Regularization for Temporally Stable CNNs",
+    CVPR 2019.
 
     Args:
-        base_model: a Keras model with one image output ``(batch, height, width, channels)``,
-            any kind, any number of inputs. All inputs of rank 4 are images and move together.
-        transform: draws T; an object with `sample` and `apply` as `RandomAffine` has. None:
-            T is the identity, and the two frames differ by `perturbation` alone.
+        base_model: a Keras model of any kind, with any number of inputs and one image output
+            ``(batch, height, width, channels)``. All inputs of rank 4 are images and move together.
+        transform: draws T; an object with the methods `sample` and `apply` of `RandomAffine`. None
+            is the identity: the two frames then differ by `perturbation` alone.
         perturbation: a layer or function applied to the transformed images only, such as
             `keras.layers.GaussianNoise(0.03)`.
-        make_input: for tasks whose input is made from the target: the transformed input is
-            then ``make_input(T(y))``, motion before degradation, in place of ``T(x)``. Where it,
-            or `perturbation`, takes a `seed`, that is two whole numbers, other ones each step.
-        pair_fraction: share of each batch that gets a counterpart, in (0, 1]. A quarter costs
-            1.2 to 1.3 plain steps in place of 2; which part it is changes from step to step.
+        make_input: for tasks whose input is made from the target: the transformed input is then
+            ``make_input(T(y))``, motion before degradation, in place of ``T(x)``. If it, or
+            `perturbation`, has an argument `seed`, it gets two integers, new ones in each step.
+        pair_fraction: share of each batch that gets a counterpart, in (0, 1]. With a quarter, a
+            step costs 1.2 to 1.3 plain steps instead of 2; which part it is changes from step to
+            step.
+        **kwargs: `name` and `dtype`, as for any Keras model.
 
     Raises:
-        ValueError: if the model has several outputs or its output's aspect is not that of
-            its input, or if pair_fraction is outside of (0, 1].
+        TypeError: if `transform`, `perturbation` or `make_input` cannot be used as described.
+        ValueError: if the model has several outputs, if its output does not have the aspect of its
+            input, or if pair_fraction is outside (0, 1].
         NotImplementedError: under a `MultiWorkerMirroredStrategy` of several workers with Keras 3,
             whose `fit` cannot train there.
 
     Example:
+        >>> import tensorflow as tf, keras_temporal_reg as ktr
         >>> from tensorflow import keras
-        >>> import keras_temporal_reg as ktr
         >>> base = keras.Sequential(
         ...     [keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3, padding="same")]
         ... )
@@ -60,13 +64,14 @@ class RegularizedModel(keras.Model):
         self,
         base_model: keras.Model,
         transform: Any = transforms.RandomAffine(),  # noqa: B008
-        perturbation: pairing.ImageFunction | None = None,
-        make_input: pairing.ImageFunction | None = None,
+        perturbation: ImageFunction | None = None,
+        make_input: ImageFunction | None = None,
         pair_fraction: float = 1.0,
         **kwargs: Any,
     ) -> None:
         _check_base_model(base_model)
         _check_workers(tf.distribute.get_strategy())
+        options = _pairing.Options(transform, perturbation, make_input, pair_fraction).checked()
         # The base model's policy, by which Keras decides whether to scale the loss.
         kwargs.setdefault("dtype", base_model.dtype_policy)
         super().__init__(**kwargs)
@@ -74,7 +79,7 @@ class RegularizedModel(keras.Model):
         self.transform = transform
         self.perturbation = perturbation
         self.make_input = make_input
-        self.pair_fraction = validation.fraction("pair_fraction", pair_fraction, "(", "]")
+        self.pair_fraction = options.pair_fraction
         self._first_seed = seeding.chosen_seed(transform)
         # BackupAndRestore and `export` refuse a model that is not built.
         if getattr(base_model, "inputs", None):
@@ -94,16 +99,16 @@ class RegularizedModel(keras.Model):
         Args:
             optimizer: as in Keras.
             loss: a `TransformInvarianceLoss` or `SparseJacobianLoss`.
-            **kwargs: all else that Keras takes: `metrics`, `jit_compile`, ...
+            **kwargs: the other arguments of Keras: `metrics`, `jit_compile`, ...
 
         Raises:
             ValueError: for any other loss.
         """
-        if not losses.is_regularized(loss):
+        if not is_regularized(loss):
             raise ValueError(
-                "loss must be one that knows paired targets. Give your own loss to it, as in "
-                "keras_temporal_reg.losses.SparseJacobianLoss(alpha=0.9, reconstruction=...) "
-                f"or TransformInvarianceLoss. Received: loss={loss!r}"
+                "loss must be a TransformInvarianceLoss or a SparseJacobianLoss. Pass your own "
+                "loss to it, as in keras_temporal_reg.losses.SparseJacobianLoss(alpha=0.9, "
+                f"reconstruction=...). Received: loss={loss!r}"
             )
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
@@ -114,13 +119,27 @@ class RegularizedModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def pair(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, tf.Tensor, Any]:
-        """Pair a batch as the next training step would; see `pairing.pair`."""
+        """Pair a batch as the next training step will.
+
+        Args:
+            x: ``(batch, height, width, channels)``, or any nest of tensors with such images.
+            y: ``(batch, height, width, channels)``, at least 20 pixels per image.
+            sample_weight: None, or one number per sample or per pixel.
+
+        Returns:
+            x, y and `sample_weight` with their counterparts, interleaved; y has one more channel,
+            which carries T to the loss.
+
+        Raises:
+            ValueError: if shapes do not fit each other or the model.
+        """
+        self._check_channels(y)
         step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)
         replica = tf.distribute.get_replica_context()
         index = 0 if replica is None else replica.replica_id_in_sync_group
         seed = tf.stack([tf.constant(self._first_seed, tf.int32), step])
         seed = tf.random.experimental.stateless_fold_in(seed, index)
-        return pairing.pair(
+        return _pairing.pair(
             x,
             y,
             sample_weight,
@@ -137,14 +156,26 @@ class RegularizedModel(keras.Model):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: tf.Tensor, sample_weight: Any = None
     ) -> dict[str, tf.Tensor]:
-        # While tracing it may not be known whether this is a training step or a test step.
-        share = pairing.paired_share(y, y_pred, self.pair_fraction)
-        rows = (x, y[..., : pairing.size(y_pred, -1)], y_pred, sample_weight)
+        # While tracing, it may be unknown whether this is a training step or a test step.
+        fraction = _paired_target.fraction_of(y, y_pred, self.pair_fraction)
+        parts = (x, _paired_target.images_of(y, y_pred), y_pred, sample_weight)
         x, y, y_pred, sample_weight = tf.nest.map_structure(
-            lambda t: None if t is None else pairing.originals(t, share),
-            rows,
+            lambda t: None if t is None else _paired_target.select_samples(t, fraction), parts
         )
         return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def _check_channels(self, y: Any) -> None:
+        """Here rather than in the loss, whose message would count the channel of the pairing."""
+        outputs = getattr(self.base_model, "outputs", None)
+        if not outputs or tf.nest.is_nested(y):
+            return
+        channels, received = outputs[0].shape[-1], tf.TensorShape(getattr(y, "shape", None))
+        if received.rank == 4 and None not in (channels, received[-1]) and channels != received[-1]:
+            raise ValueError(
+                f"the target must have the channels of the model's output, {channels}. An RGBA "
+                "target for an RGB model has one too many: remove its alpha channel. "
+                f"Received: y of shape {received}"
+            )
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.utils.serialize_keras_object
@@ -172,7 +203,7 @@ def _check_base_model(model: Any) -> None:
     outputs = getattr(model, "outputs", None) or []
     if len(outputs) > 1:
         raise ValueError(
-            f"base_model must have one output; several are not supported. "
+            "base_model must have one output; several are not supported. "
             f"Received: {len(outputs)} outputs"
         )
     images = [t for t in getattr(model, "inputs", None) or [] if len(t.shape) == 4]
@@ -189,13 +220,13 @@ def _check_base_model(model: Any) -> None:
 
 
 def _check_workers(strategy: tf.distribute.Strategy) -> None:
-    """That this Keras can train on so many workers: Keras 3 fails later, and says nothing."""
+    """Refuse several workers with Keras 3, which fails later without a message."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return
     here, everywhere = len(strategy.extended.worker_devices), strategy.num_replicas_in_sync
     if hasattr(keras, "ops") and everywhere > here:
         raise NotImplementedError(
             "Keras 3 cannot train under a MultiWorkerMirroredStrategy of several workers. Set "
-            "TF_USE_LEGACY_KERAS=1, with the package tf_keras, before TensorFlow is imported, or "
-            f"take TensorFlow 2.15. Received: {everywhere} replicas, {here} of them in this process"
+            "TF_USE_LEGACY_KERAS=1, with the package tf_keras, before importing TensorFlow, or "
+            f"use TensorFlow 2.15. Received: {everywhere} replicas, {here} of them in this process"
         )

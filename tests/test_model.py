@@ -1,5 +1,6 @@
 """Tests of keras_temporal_reg.model: the in-graph route, on every kind of model and mode."""
 
+import itertools
 import types
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
+from keras_temporal_reg.data import _paired_target as paired_target
 from keras_temporal_reg.data import _pairing as pairing
 
 layers = keras.layers
@@ -245,7 +247,7 @@ def test_compiled_and_plain_training_draw_the_same_transforms():
     model.compile("sgd", ktr.losses.TransformInvarianceLoss())
 
     def draw():
-        return pairing.unpack(model.pair(x, y)[1]).transforms
+        return paired_target.decode(model.pair(x, y)[1]).transforms
 
     eager = draw()
     np.testing.assert_allclose(tf.function(draw)(), eager, atol=1e-5)
@@ -366,7 +368,7 @@ def test_transform_of_the_target_is_carried_over_to_its_pixel_grid():
     model = ktr.RegularizedModel(upsampling(), fixed_transform(motions))
     model.compile("sgd", ktr.losses.TransformInvarianceLoss())
     _, paired_y, _ = model.pair(x, y)
-    on_fine_grid = pairing.unpack(paired_y).transforms[1::2]
+    on_fine_grid = paired_target.decode(paired_y).transforms[1::2]
     expected = motions.copy()
     expected[:, [2, 5]] *= 2
     np.testing.assert_allclose(on_fine_grid, expected, atol=1e-5)
@@ -397,11 +399,11 @@ def test_pair_fraction_pairs_that_part_of_the_batch(batch, counterparts):
     model = ktr.RegularizedModel(network(), ktr.RandomAffine(seed=0), pair_fraction=0.25)
     model.compile("sgd", ktr.losses.TransformInvarianceLoss())
     paired_x, paired_y, _ = model.pair(x, y)
-    rows = pairing.unpack(paired_y)
+    rows = paired_target.decode(paired_y)
     assert paired_x.shape[0] == batch + counterparts
-    roles = [0, 1] * counterparts + [0] * (batch - counterparts)
+    roles = [False, True] * counterparts + [False] * (batch - counterparts)
     np.testing.assert_array_equal(rows.is_counterpart, roles)
-    plain = np.array(roles) == 0
+    plain = ~np.array(roles)
     (start,) = np.flatnonzero((x == np.array(paired_x)[0]).all(axis=(1, 2, 3)))
     np.testing.assert_array_equal(np.array(paired_x)[plain], np.roll(x, -start, axis=0))
     np.testing.assert_array_equal(np.array(rows.y)[plain], np.roll(y, -start, axis=0))
@@ -637,7 +639,7 @@ def test_mixed_precision_trains_and_draws_anew_each_step(mixed_precision):
         drawn.append(np.array(model.pair(x, y)[1]))
         logs = model.train_on_batch(x, y, return_dict=True)
         assert np.isfinite(logs["loss"])
-    for earlier, later in zip(drawn, drawn[1:]):
+    for earlier, later in itertools.pairwise(drawn):
         assert np.abs(earlier - later).max() > 1e-3
     assert max(np.abs(a - b).max() for a, b in zip(before, weights(base))) > 0
     assert model.predict(x, verbose=0).dtype == np.float16
@@ -689,7 +691,7 @@ def test_saved_model_loads_and_trains_on(tmp_path, loss_class):
     x, y = samples()
     model, _ = train(
         network(),
-        loss=loss_class(alpha=0.8, normalize=True),
+        loss=loss_class(alpha=0.8, contrast=0.1),
         optimizer="adam",
         transform=ktr.RandomAffine(translation=1.0, seed=4),
         perturbation=layers.GaussianNoise(0.0),
@@ -773,7 +775,7 @@ def test_each_step_draws_anew():
     )
     drawn, losses = [], []
     for _ in range(4):
-        drawn.append(np.array(pairing.unpack(model.pair(x, y)[1]).transforms[1::2]))
+        drawn.append(np.array(paired_target.decode(model.pair(x, y)[1]).transforms[1::2]))
         losses.append(model.train_on_batch(x, y, return_dict=True)["loss"])
     for i in range(4):
         for j in range(i):
@@ -813,9 +815,11 @@ def test_training_is_traced_once():
 
 
 @pytest.mark.parametrize("loss", ["mse", None, "keras", lambda a, b: 0.0])
-def test_compile_rejects_a_loss_that_does_not_know_pairs(loss):
+def test_compile_rejects_other_losses(loss):
     loss = keras.losses.MeanSquaredError() if loss == "keras" else loss
-    with pytest.raises(ValueError, match="loss must be one that knows paired targets"):
+    with pytest.raises(
+        ValueError, match="loss must be a TransformInvarianceLoss or a SparseJacobianLoss"
+    ):
         ktr.RegularizedModel(network()).compile("adam", loss)
 
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 
 def chosen_seed(transform: Any, seed: int | None = None) -> int:
-    """The seed of `transform`, else `seed`, else one of Python's random numbers.
+    """The seed of `transform`, else `seed`, else a random number from Python's generator.
 
-    `keras.utils.set_random_seed` seeds the last; taken when needed, it governs what follows it.
+    `keras.utils.set_random_seed` seeds that generator.
     """
     own = getattr(transform, "seed", None)
     seed = seed if own is None else own
@@ -21,9 +21,9 @@ def chosen_seed(transform: Any, seed: int | None = None) -> int:
 
 
 def seed_pairs(seed: int) -> tf.data.Dataset:
-    """Seeds of stateless random ops, ``(2,)`` int64 each; other ones in each epoch."""
+    """Seeds for stateless random ops, ``(2,)`` int64 each; new ones in each epoch."""
     numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-    # They are integers below 2**32; seeds take half of those.
+    # Integers below 2**32; a seed must be below 2**31.
     return numbers.map(lambda n: tf.bitwise.right_shift(n, tf.constant(1, tf.int64))).batch(
         2, drop_remainder=True
     )
@@ -32,11 +32,11 @@ def seed_pairs(seed: int) -> tf.data.Dataset:
 def call_in_training(
     function: Callable[..., tf.Tensor], images: tf.Tensor, seed: Any = None
 ) -> tf.Tensor:
-    """Call a layer or function, with ``training=True`` and a seed where it takes them.
+    """Call a layer or function, with ``training=True`` and a seed if it accepts them.
 
-    Layers that act in training only, such as GaussianNoise, get ``training=True``. A function
-    with an argument `seed`, without a default or with None, gets two integers for stateless
-    random ops: its draws are then those of the step, in a resumed run too.
+    Layers that act only in training, such as GaussianNoise, get ``training=True``. A function with
+    an argument `seed` that has no default, or None, gets `seed`, two integers for stateless random
+    ops: each step then draws the same numbers in a resumed run.
     """
     call = getattr(function, "call", function)
     try:

@@ -222,7 +222,7 @@ def batches(
     def complete(seed: tf.Tensor, parts: tuple[tf.Tensor, ...]) -> tuple[Any, ...]:
         x, y, *weights = parts if samples.has_input else ((), *parts)
         if augmentation is not None:
-            x, y, *weights = _augment.augmented(augmentation, x, y, *weights)
+            x, y, *weights = _augment.augment_batch(augmentation, x, y, *weights)
         if not samples.has_input and make_input is not None:
             x = seeding.call_in_training(make_input, y, seed)
         if sample_weight is not None:
@@ -318,7 +318,7 @@ def epochs(
     )
     if not options.paired:
         return dataset
-    return _augment.pair_with_transformed(
+    return _pairing.pair_with_transformed(
         dataset,
         options.transform,
         options.perturbation,

@@ -1,47 +1,125 @@
-"""Pair a batch with its transformed counterpart, and read a paired batch again.
+"""Pair each sample with its transformed counterpart: one batch, and a tf.data data set.
 
-A regularized step needs f(x) and f(T(x)) of the same sample. So samples and counterparts
-stand in turn along the batch axis, ``x0, T(x0), x1, T(x1), ...``. Where only a part of the
-batch gets a counterpart, that part starts at a sample drawn anew each time, so that each has the
-same chance, and the other samples follow in a circle, ``x5, T(x5), x6, T(x6), x7, x0, x1, ...``:
-the expected gradient is the one of full pairing. Each row of ``y_true`` carries, in one
-more channel, what the losses need to know of it: its role, its weight in the mean, and T.
+A regularized step needs f(x) and f(T(x)) of the same sample. Samples and counterparts are therefore
+interleaved along the batch axis, ``x0, T(x0), x1, T(x1), ...``, and `y_true` carries T (see
+`_paired_target`). If only a part of the batch gets a counterpart, the batch is first rolled by a
+random number of samples, so that each is equally likely to be paired:
+``x5, T(x5), x6, T(x6), x7, x0, x1, ...``. The expected gradient is that of full pairing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from keras_temporal_reg import image, transforms
 from keras_temporal_reg.core import seeding, validation, xla
+from keras_temporal_reg.data import _paired_target
+from keras_temporal_reg.data._batches import (
+    ImageFunction,
+    check_batches,
+    is_image,
+    is_weight_per_pixel,
+)
 
-ImageFunction = Callable[..., tf.Tensor]
 
-# A role, a weight and T's difference from the identity, each in two parts (see `_pack`).
-_NUMBERS = 10
-_SLOTS = 2 * _NUMBERS
+def pair_with_transformed(
+    dataset: tf.data.Dataset,
+    transform: Any,
+    perturbation: ImageFunction | None = None,
+    make_input: ImageFunction | None = None,
+    pair_fraction: float = 1.0,
+    seed: int | None = None,
+) -> tf.data.Dataset:
+    """Pair each sample of a data set with its transformed counterpart.
 
+    Any Keras model can then train on it with one of the losses of this package::
 
-class Rows(NamedTuple):
-    """A paired target, taken apart; R rows.
+        model.compile("adam", loss=ktr.losses.SparseJacobianLoss(alpha=0.9))
+        model.fit(ktr.data.pair_with_transformed(dataset, ktr.RandomAffine()))
 
-    Attributes:
-        y: ``(R, height, width, channels)``: y and T(y) in turn.
-        is_counterpart: ``(R,)`` float, 1 where the row is the counterpart of the one before.
-        weight: ``(R,)`` float. Rows of each of the two roles sum up to R, so that a mean over
-            all rows of ``weight * value`` is the mean of `value` over the rows of that role.
-        transforms: ``(R, 8)`` float32, T on the pixel grid of y; the identity elsewhere.
+    Each epoch draws new transforms; with a seed, another run draws the same ones. The model's
+    metrics see the paired target: wrap them in `metrics.Unpaired`. Scale and augment before
+    pairing: a target that is changed afterwards is an error, and under XLA a loss of NaN.
+
+    Args:
+        dataset: batches ``(x, y)`` or ``(x, y, sample_weight)``. x is an image tensor, or any nest
+            of tensors with at least one; y is an image tensor of at least 20 pixels per image;
+            `sample_weight` holds one number per sample or per pixel.
+        transform: draws T, see `RandomAffine`; None is the identity.
+        perturbation: a layer or function applied to the transformed images only. On Keras 2, a
+            layer's own random numbers can repeat from epoch to epoch here.
+        make_input: makes the transformed input from T(y), in place of T(x). If it, or
+            `perturbation`, has an argument `seed`, it gets two integers, new ones for each batch.
+        pair_fraction: share of each batch that gets a counterpart, in (0, 1]; which part that is
+            changes from batch to batch.
+        seed: for the draws of T, if `transform` has no seed of its own.
+
+    Returns:
+        A data set whose batches have twice the rows, ``x0, T(x0), x1, ...``, or ``1 +
+        pair_fraction`` times as many, pairs first. `y` has one more channel, which carries T to the
+        loss. If a distribution strategy divides the batches, make their size a multiple of the
+        number of replicas and drop the remainder: a pair that is split between replicas is an
+        error, and under XLA a loss of NaN.
+
+    Raises:
+        TypeError: if `dataset` is not a `tf.data.Dataset`, or an argument that must be callable is
+            not.
+        ValueError: if its elements are not such batches, or pair_fraction is outside (0, 1].
+
+    Example:
+        >>> import tensorflow as tf, keras_temporal_reg as ktr
+        >>> images = tf.random.uniform((4, 16, 16, 1))
+        >>> dataset = tf.data.Dataset.from_tensor_slices((images, images)).batch(2)
+        >>> x, y = next(iter(ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())))
+        >>> x.shape, y.shape
+        (TensorShape([4, 16, 16, 1]), TensorShape([4, 16, 16, 2]))
     """
+    check_batches(dataset)
+    options = Options(transform, perturbation, make_input, pair_fraction).checked()
+    seeds = seeding.seed_pairs(seeding.chosen_seed(transform, seed))
 
-    y: tf.Tensor
-    is_counterpart: tf.Tensor
-    weight: tf.Tensor
-    transforms: tf.Tensor
+    def paired(element: tuple[Any, ...], drawn: tf.Tensor) -> tuple[Any, ...]:
+        return pair(*element, seed=drawn, **options._asdict())[: len(element)]
+
+    # Layers that keep a random state must not run in parallel: they would draw the same twice.
+    stateless = perturbation is None and make_input is None
+    parallel = tf.data.AUTOTUNE if stateless else None
+    return tf.data.Dataset.zip((dataset, seeds)).map(paired, num_parallel_calls=parallel)
+
+
+class Options(NamedTuple):
+    """How to pair, as in `pair`."""
+
+    transform: Any
+    perturbation: ImageFunction | None = None
+    make_input: ImageFunction | None = None
+    pair_fraction: float = 1.0
+
+    def checked(self) -> Options:
+        """These options, or an error that names the one that does not fit."""
+        t = self.transform
+        if t is not None and not all(callable(getattr(t, n, None)) for n in ("sample", "apply")):
+            raise TypeError(
+                "transform must be None or have the methods `sample` and `apply`, as RandomAffine "
+                f"does. Received: {t!r}"
+            )
+        for name in ("perturbation", "make_input"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise TypeError(f"{name} must be a layer or a function. Received: {value!r}")
+        fraction = validation.fraction("pair_fraction", self.pair_fraction, "(", "]")
+        return self._replace(pair_fraction=fraction)
+
+    def compiles(self) -> bool:
+        """Whether no part is a user's own, which may not compile or may keep a state."""
+        functions = (self.perturbation, self.make_input)
+        return functions == (None, None) and _is_built_in(self.transform)
 
 
 def pair(
@@ -55,21 +133,19 @@ def pair(
     make_input: ImageFunction | None = None,
     pair_fraction: float = 1.0,
 ) -> tuple[Any, tf.Tensor, Any]:
-    """Pair a batch of B samples with k counterparts, k the least that is `pair_fraction` of B.
-
-    Where k < B, chance decides which k neighbours in the batch get one, and they come first.
+    """Pair a batch of B samples with ``k = ceil(pair_fraction B)`` counterparts.
 
     Args:
         x: image tensor, or any nest of tensors with at least one image tensor. Images are
             moved by one T, each on its own pixel grid; other tensors are repeated.
         y: ``(B, height, width, channels)``, the target images.
         sample_weight: ``(B,)``, ``(B, height, width)`` or ``(B, height, width, 1)``; weights
-            of pixels move with their pixels.
-        transform: draws T, see `RandomAffine`. None stands for the identity.
-        seed: two whole numbers that fix the draw of T.
+            per pixel move with their pixels.
+        transform: draws T, see `RandomAffine`; None is the identity.
+        seed: two integers that determine the draw of T.
         perturbation: a layer or function applied to the counterpart's images.
-        make_input: makes the counterpart of x from T(y), in place of T(x). Either is given a
-            `seed` where it has such an argument, see `call_in_training`.
+        make_input: makes the counterpart of x from T(y), in place of T(x). Both get a `seed` if
+            they have such an argument, see `call_in_training`.
         pair_fraction: in (0, 1].
 
     Returns:
@@ -78,6 +154,7 @@ def pair(
     Raises:
         ValueError: for tensors of the wrong rank, or sizes that one motion cannot fit.
     """
+    options = Options(transform, perturbation, make_input, pair_fraction)
     y = _as_target(y)
     x = tf.nest.map_structure(tf.convert_to_tensor, x)
     first_image = _first_image(x)
@@ -85,168 +162,118 @@ def pair(
     if sample_weight is not None:
         sample_weight = tf.convert_to_tensor(sample_weight)
 
-    def pair_all(x: Any, y: tf.Tensor, sample_weight: Any, seed: Any) -> tuple[Any, tf.Tensor, Any]:
-        return _pair(x, y, sample_weight, transform, seed, perturbation, make_input, pair_fraction)
+    def pair_batch(x: Any, y: tf.Tensor, sample_weight: Any, seed: Any) -> Any:
+        return _pair(options, x, y, sample_weight, seed)
 
-    # What a user gives may not compile, or keep a state.
-    own = perturbation is None and make_input is None and _is_own(transform)
-    numbers = all(t.dtype.is_floating or t.dtype.is_integer for t in tf.nest.flatten(x))
-    if own and numbers and image.compiles_here(y, first_image):
-        pair_all = xla.compiled(pair_all)
-    return pair_all(x, y, sample_weight, seed)
+    numeric = all(t.dtype.is_floating or t.dtype.is_integer for t in tf.nest.flatten(x))
+    if options.compiles() and numeric and image.compiles_here(y, first_image):
+        pair_batch = xla.compiled(pair_batch)
+    return pair_batch(x, y, sample_weight, seed)
 
 
-def extra_channels(y_true: tf.Tensor, y_pred: tf.Tensor) -> Any:
-    """1 where `y_true` is paired, 0 where it is plain; a tensor while shapes are not known.
-
-    Raises:
-        ValueError: where the channels of the two fit neither.
-    """
-    for name, tensor in (("y_true", y_true), ("y_pred", y_pred)):
-        validation.image_batch(name, tensor)
-    true, predicted = y_true.shape[-1], y_pred.shape[-1]
-    if true is None or predicted is None:
-        return tf.shape(y_true)[-1] - tf.shape(y_pred)[-1]
-    if true - predicted not in (0, 1):
-        raise ValueError(
-            f"the target must have the channels of the model's output, {predicted}, or one "
-            f"more where it is paired. Received: y_true of shape {y_true.shape} and y_pred of "
-            f"shape {y_pred.shape}"
-        )
-    return true - predicted
-
-
-def paired_share(y_true: tf.Tensor, y_pred: tf.Tensor, pair_fraction: float) -> Any:
-    """What `originals` is to be told: `pair_fraction` of a paired target, 0 of a plain one.
-
-    A tensor while shapes are not known.
-    """
-    extra = extra_channels(y_true, y_pred)
-    return (tf.cast(extra, tf.float32) if isinstance(extra, tf.Tensor) else extra) * pair_fraction
-
-
-def unpack(y_true: tf.Tensor) -> Rows:
-    """Take a paired target apart. The inverse of what `pair` does to y."""
-    y, notes = y_true[..., :-1], y_true[..., -1]
-    notes = tf.cast(tf.reshape(notes, (tf.shape(notes)[0], -1))[:, :_SLOTS], tf.float32)
-    numbers = notes[:, :_NUMBERS] + notes[:, _NUMBERS:]
-    identity = tf.constant([transforms.IDENTITY], tf.float32)
-    return Rows(y, numbers[:, 0], numbers[:, 1], numbers[:, 2:] + identity)
-
-
-def is_torn(y_true: tf.Tensor) -> tf.Tensor:
-    """A scalar bool: whether a counterpart stands where only a sample can, in a paired target."""
-    # The role's leading part is all of it.
-    return tf.reduce_any(y_true[::2, 0, 0, -1] > 0.5)
-
-
-def originals(tensor: tf.Tensor, pair_fraction: Any = 1.0) -> tf.Tensor:
-    """The rows of a paired tensor that are no counterparts, in the order of their pairing.
-
-    Args:
-        tensor: B + k rows.
-        pair_fraction: what `pair` was given; 0 for a tensor that is not paired. A scalar
-            tensor where only the run can tell.
-    """
-    if not isinstance(pair_fraction, tf.Tensor):
-        if pair_fraction == 0:
-            return tensor
-        if pair_fraction == 1:
-            return tensor[::2]
-    rows = tf.cast(tf.shape(tensor)[0], tf.float32)
-    pair_fraction = tf.cast(pair_fraction, tf.float32)
-    # B + k rows with k = ceil(fraction B): B is the rows over 1 + fraction, rounded down.
-    batch = tf.cast(tf.floor(rows / (1.0 + pair_fraction) + 1e-4), tf.int32)
-    paired = 2 * (tf.shape(tensor)[0] - batch)
-    kept = tf.concat([tensor[:paired:2], tensor[paired:]], axis=0)
-    return tf.ensure_shape(kept, [None, *tensor.shape[1:]])
-
-
-def _pair(
-    x: Any,
-    y: tf.Tensor,
-    sample_weight: Any,
-    transform: Any,
-    seed: Any,
-    perturbation: ImageFunction | None,
-    make_input: ImageFunction | None,
-    pair_fraction: float,
-) -> tuple[Any, tf.Tensor, Any]:
-    x_size, y_size = image.spatial_shape(_first_image(x)), image.spatial_shape(y)
-    batch = size(y, 0)
-    count = _counterparts(batch, pair_fraction)
-    if pair_fraction < 1.0:
-        start = _first_paired(seed, batch)
-        x, y, sample_weight = _starting_at((x, y, sample_weight), start)
-
-    def head(tensor: tf.Tensor) -> tf.Tensor:
-        return tensor[:count]
-
-    if transform is None:
-        x_motion = transforms.identity(count)
-    else:
-        x_motion = transform.sample(count, *x_size, seed=seed)
-
-    def motion_for(images: tf.Tensor) -> tf.Tensor:
-        return transforms.carry_over(x_motion, x_size, image.spatial_shape(images))
-
-    def moved(images: tf.Tensor) -> tf.Tensor:
-        return images if transform is None else transform.apply(images, motion_for(images))
-
-    if make_input is None:
-        moved_images = _moved_together(
-            [head(t) for t in (*tf.nest.flatten(x), y) if is_image(t)], moved, transform
-        )
-        moved_y = moved_images.pop()
-        moved_x = tf.nest.map_structure(
-            lambda t: moved_images.pop(0) if is_image(t) else head(t), x
-        )
-    else:
-        moved_y = moved(head(y))
-        with _random_numbers_apart():
-            moved_x = seeding.call_in_training(make_input, moved_y, _apart(seed, 1))
-        tf.nest.assert_same_structure(x, moved_x)
-    if perturbation is not None:
-
-        def perturbed(images: tf.Tensor, number: int) -> tf.Tensor:
-            made = seeding.call_in_training(perturbation, images, _apart(seed, 2 + number))
-            return tf.cast(made, images.dtype)
-
-        with _random_numbers_apart():
-            flat = [
-                perturbed(tensor, number) if is_image(tensor) else tensor
-                for number, tensor in enumerate(tf.nest.flatten(moved_x))
-            ]
-        moved_x = tf.nest.pack_sequence_as(moved_x, flat)
-    moved_x = tf.nest.map_structure(_like, moved_x, x)
-    paired_x = tf.nest.map_structure(lambda a, b: _interleave(a, b, count), x, moved_x)
-    paired_y = _interleave(y, moved_y, count)
-    notes = _pack(batch, count, motion_for(y), paired_y)
-    paired_y = tf.concat([paired_y, tf.cast(notes, paired_y.dtype)], axis=-1)
-    if sample_weight is None:
-        return paired_x, paired_y, None
-    return paired_x, paired_y, _pair_weight(sample_weight, count, y_size, moved)
-
-
-def _is_own(transform: Any) -> bool:
+def _is_built_in(transform: Any) -> bool:
     return transform is None or type(transform) is transforms.RandomAffine
 
 
-def _moved_together(
-    images: list[tf.Tensor], moved: ImageFunction, transform: Any
-) -> list[tf.Tensor]:
-    """Each of the images moved. Those that fit become channels of one: T is worked out once."""
-    fit = all(
-        t.dtype == images[0].dtype
-        and t.shape[1:3].is_fully_defined()
-        and t.shape[1:3] == images[0].shape[1:3]
-        and t.shape[3] is not None
-        for t in images
+@dataclasses.dataclass(frozen=True)
+class _Motion:
+    """T of the first `count` samples of a batch.
+
+    Attributes:
+        transform: applies T; None is the identity.
+        drawn: ``(count, 8)``, T on the pixel grid of x.
+        x_size: height and width of x.
+        count: number of counterparts.
+    """
+
+    transform: Any
+    drawn: tf.Tensor
+    x_size: tuple[Any, Any]
+    count: Any
+
+    def on_grid_of(self, images: tf.Tensor) -> tf.Tensor:
+        """T on the pixel grid of `images`, ``(count, 8)``."""
+        return transforms.rescale_transforms(self.drawn, self.x_size, image.spatial_shape(images))
+
+    def apply(self, images: tf.Tensor) -> tf.Tensor:
+        """T of the first `count` images."""
+        images = images[: self.count]
+        if self.transform is None:
+            return images
+        return self.transform.apply(images, self.on_grid_of(images))
+
+    def apply_to_each(self, images: list[tf.Tensor]) -> list[tf.Tensor]:
+        """T of each tensor. Those that fit become channels of one, so that T is computed once."""
+        fit = all(
+            t.dtype == images[0].dtype
+            and t.shape[1:3].is_fully_defined()
+            and t.shape[1:3] == images[0].shape[1:3]
+            and t.shape[3] is not None
+            for t in images
+        )
+        # A user's own transform may depend on the number of channels.
+        if not (fit and _is_built_in(self.transform)):
+            return [self.apply(t) for t in images]
+        moved = self.apply(tf.concat(images, axis=-1))
+        return tf.split(moved, [t.shape[3] for t in images], axis=-1)
+
+
+def _draw(transform: Any, count: Any, x_size: tuple[Any, Any], seed: Any) -> _Motion:
+    if transform is None:
+        return _Motion(None, transforms.identity(count), x_size, count)
+    return _Motion(transform, transform.sample(count, *x_size, seed=seed), x_size, count)
+
+
+def _pair(
+    options: Options, x: Any, y: tf.Tensor, sample_weight: Any, seed: Any
+) -> tuple[Any, tf.Tensor, Any]:
+    batch = _paired_target.axis_size(y, 0)
+    count = _number_of_counterparts(batch, options.pair_fraction)
+    if options.pair_fraction < 1.0:
+        x, y, sample_weight = _rolled((x, y, sample_weight), _random_start(seed, batch))
+    motion = _draw(options.transform, count, image.spatial_shape(_first_image(x)), seed)
+    moved_x, moved_y = _counterparts(options, motion, x, y, seed)
+    paired_x = tf.nest.map_structure(
+        lambda a, b: _paired_target.interleave(a, b, count), x, moved_x
     )
-    # Someone's own transform may look at the number of channels.
-    if not (fit and _is_own(transform)):
-        return [moved(t) for t in images]
-    return tf.split(moved(tf.concat(images, axis=-1)), [t.shape[3] for t in images], axis=-1)
+    paired_y = _paired_target.interleave(y, moved_y, count)
+    y_true = _paired_target.encode(paired_y, motion.on_grid_of(y), batch, count)
+    if sample_weight is None:
+        return paired_x, y_true, None
+    moved_weight = _move_weight(sample_weight, motion, image.spatial_shape(y))
+    return paired_x, y_true, _paired_target.interleave(sample_weight, moved_weight, count)
+
+
+def _counterparts(
+    options: Options, motion: _Motion, x: Any, y: tf.Tensor, seed: Any
+) -> tuple[Any, tf.Tensor]:
+    """x and y of the counterparts."""
+    if options.make_input is None:
+        moved = motion.apply_to_each([t for t in (*tf.nest.flatten(x), y) if is_image(t)])
+        moved_y = moved.pop()
+        images = iter(moved)
+        moved_x = tf.nest.map_structure(
+            lambda t: next(images) if is_image(t) else t[: motion.count], x
+        )
+    else:
+        moved_y = motion.apply(y)
+        with _distinct_random_ops():
+            moved_x = seeding.call_in_training(options.make_input, moved_y, _fold_in(seed, 1))
+        tf.nest.assert_same_structure(x, moved_x)
+    if options.perturbation is not None:
+        moved_x = _perturb(options.perturbation, moved_x, seed)
+    return tf.nest.map_structure(_as_counterpart, moved_x, x), moved_y
+
+
+def _perturb(perturbation: ImageFunction, x: Any, seed: Any) -> Any:
+    flat = tf.nest.flatten(x)
+    with _distinct_random_ops():
+        for number, tensor in enumerate(flat):
+            if is_image(tensor):
+                own_seed = _fold_in(seed, 2 + number)
+                perturbed = seeding.call_in_training(perturbation, tensor, own_seed)
+                flat[number] = tf.cast(perturbed, tensor.dtype)
+    return tf.nest.pack_sequence_as(x, flat)
 
 
 def _as_target(y: Any) -> tf.Tensor:
@@ -258,11 +285,6 @@ def _as_target(y: Any) -> tf.Tensor:
     y = tf.convert_to_tensor(y)
     validation.image_batch("y", y)
     return y if y.dtype.is_floating else tf.cast(y, tf.float32)
-
-
-def is_image(tensor: tf.Tensor) -> bool:
-    """Whether a tensor of x is a batch of images, which move."""
-    return tensor.shape.rank == 4
 
 
 def _first_image(x: Any) -> tf.Tensor:
@@ -278,18 +300,20 @@ def _first_image(x: Any) -> tf.Tensor:
 
 def _check_sizes(x_size: tuple[Any, Any], y_size: tuple[Any, Any]) -> None:
     validation.same_aspect("x", x_size, "y", y_size)
-    if all(isinstance(size, int) for size in y_size) and math.prod(y_size) < _SLOTS:
+    least = _paired_target.MIN_PIXELS
+    if all(isinstance(size, int) for size in y_size) and math.prod(y_size) < least:
         raise ValueError(
-            f"y must have at least {_SLOTS} pixels, to carry T. Received: {y_size[0]} x {y_size[1]}"
+            f"y must have at least {least} pixels per image, to carry T. "
+            f"Received: {y_size[0]} x {y_size[1]}"
         )
 
 
 @contextlib.contextmanager
-def _random_numbers_apart() -> Iterator[None]:
-    """Random ops in this block draw other numbers than the same ops in another function.
+def _distinct_random_ops() -> Iterator[None]:
+    """Give random ops of this block seeds that the same ops elsewhere do not have.
 
-    Under a global seed the first random op of each traced function draws the same numbers. The
-    noise of T(x) would be that of x where `make_input` made both, and a network would learn to
+    With a global seed, the first random op of each traced function draws the same numbers. If
+    `make_input` made x too, the noise of T(x) would equal that of x, and the network would learn to
     keep it.
     """
     graph = tf.compat.v1.get_default_graph()
@@ -304,23 +328,12 @@ def _random_numbers_apart() -> Iterator[None]:
         graph.seed = seed
 
 
-def _apart(seed: Any, number: int) -> tf.Tensor:
-    """Another seed than T is drawn from."""
+def _fold_in(seed: Any, number: int) -> tf.Tensor:
+    """A seed for draws that are independent of T."""
     return tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), number)
 
 
-def weighs_pixels(sample_weight: tf.Tensor) -> bool:
-    """Whether weights are one a pixel, and not one a sample."""
-    return sample_weight.shape.rank in (3, 4) and sample_weight.shape[1:3] != [1, 1]
-
-
-def size(tensor: tf.Tensor, axis: int) -> Any:
-    """Length of an axis: an int where it is known, else a scalar tensor."""
-    static = tensor.shape[axis]
-    return tf.shape(tensor)[axis] if static is None else static
-
-
-def _counterparts(batch: Any, pair_fraction: float) -> Any:
+def _number_of_counterparts(batch: Any, pair_fraction: float) -> Any:
     if pair_fraction == 1.0:
         return batch
     exact = tf.cast(batch, tf.float32) * pair_fraction
@@ -329,9 +342,9 @@ def _counterparts(batch: Any, pair_fraction: float) -> Any:
     return count if static is None else int(static)
 
 
-def _first_paired(seed: Any, batch: Any) -> tf.Tensor:
-    """Which sample of a partly paired batch comes first: each as likely as the others."""
-    # Other numbers than T is drawn from.
+def _random_start(seed: Any, batch: Any) -> tf.Tensor:
+    """The sample that comes first in a partly paired batch, uniform over the batch."""
+    # Other numbers than those that T is drawn from.
     seed = tf.bitwise.bitwise_xor(tf.cast(seed, tf.int32), tf.constant([0x2545F491, 0]))
     bits = tf.random.stateless_uniform(
         (), seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
@@ -339,17 +352,17 @@ def _first_paired(seed: Any, batch: Any) -> tf.Tensor:
     return tf.math.floormod(bits, batch)
 
 
-def _starting_at(tensors: Any, start: tf.Tensor) -> Any:
-    """The rows of all tensors in a circle from `start` on."""
+def _rolled(tensors: Any, start: tf.Tensor) -> Any:
+    """All tensors rolled along the batch axis, so that they begin with sample `start`."""
 
     def rolled(tensor: Any) -> Any:
         return None if tensor is None else tf.roll(tensor, -start, axis=0)
 
-    # A branch of its own, or XLA works the order out anew for each pixel that the warp reads.
+    # A branch, or XLA computes the order again for each pixel that the warp reads.
     return tf.cond(start > 0, lambda: tf.nest.map_structure(rolled, tensors), lambda: tensors)
 
 
-def _like(made: Any, x: tf.Tensor) -> tf.Tensor:
+def _as_counterpart(made: Any, x: tf.Tensor) -> tf.Tensor:
     made = tf.cast(made, x.dtype)
     if not made.shape[1:].is_compatible_with(x.shape[1:]):
         raise ValueError(
@@ -359,54 +372,17 @@ def _like(made: Any, x: tf.Tensor) -> tf.Tensor:
     return made
 
 
-def _interleave(samples: tf.Tensor, counterparts: tf.Tensor, count: Any) -> tf.Tensor:
-    """``a0, b0, a1, b1, ...`` for the first `count` samples, then the other samples."""
-    rest = tf.shape(samples)[1:]
-    whole = isinstance(count, int) and count == samples.shape[0]
-    # Not tf.stack(axis=1), which TensorFlow's graph optimizer breaks for vectors.
-    pairs = tf.concat([samples[:count, tf.newaxis], counterparts[:, tf.newaxis]], axis=1)
-    pairs = tf.reshape(pairs, tf.concat([[2 * count], rest], axis=0))
-    rows = pairs if whole else tf.concat([pairs, samples[count:]], axis=0)
-    return tf.ensure_shape(rows, [None, *samples.shape[1:]])
-
-
-def _pack(batch: Any, count: Any, motion: tf.Tensor, paired_y: tf.Tensor) -> tf.Tensor:
-    """What the losses need to know of each row, as one channel: ``(R, height, width, 1)``.
-
-    Each number is split in two, since Keras 2 rounds `y_true` to the dtype of `y_pred`: the
-    first part keeps the eight leading bits, which every float dtype holds, the second the
-    rest, so that T survives mixed precision.
-    """
-    rows = tf.cast(batch + count, tf.float32)
-    sample = [0.0, rows / tf.cast(batch, tf.float32)] + [0.0] * 8
-    sample = tf.tile(tf.stack(sample)[tf.newaxis], (batch, 1))
-    head = tf.stack([1.0, rows / tf.cast(count, tf.float32)])
-    head = tf.tile(head[tf.newaxis], (count, 1))
-    difference = motion - tf.constant([transforms.IDENTITY], tf.float32)
-    counterpart = tf.concat([head, difference], axis=1)
-    numbers = _interleave(sample, counterpart, count)
-    rounded = tf.bitcast(numbers, tf.int32) + 0x8000
-    bits = tf.bitwise.bitwise_and(rounded, tf.constant(-0x10000, tf.int32))
-    leading = tf.bitcast(bits, tf.float32)
-    slots = tf.concat([leading, numbers - leading], axis=1)
-    height, width = image.spatial_shape(paired_y)
-    channel = tf.pad(slots, [[0, 0], [0, height * width - _SLOTS]])
-    return tf.reshape(channel, (-1, height, width, 1))
-
-
-def _pair_weight(
-    sample_weight: tf.Tensor, count: Any, y_size: tuple[Any, Any], moved: ImageFunction
-) -> tf.Tensor:
-    counterpart = sample_weight[:count]
+def _move_weight(sample_weight: tf.Tensor, motion: _Motion, y_size: tuple[Any, Any]) -> tf.Tensor:
+    """Weights of the counterparts: T of weights per pixel, the sample's own otherwise."""
+    if not is_weight_per_pixel(sample_weight):
+        return sample_weight[: motion.count]
     rank = sample_weight.shape.rank
-    if weighs_pixels(sample_weight):
-        images = counterpart[..., tf.newaxis] if rank == 3 else counterpart
-        size = image.spatial_shape(images)
-        if all(isinstance(s, int) for s in (*size, *y_size)) and size != y_size:
-            raise ValueError(
-                f"sample_weight of rank {rank} must have the height and width of y, "
-                f"{y_size[0]} x {y_size[1]}. Received: {size[0]} x {size[1]}"
-            )
-        images = moved(images)
-        counterpart = images[..., 0] if rank == 3 else images
-    return _interleave(sample_weight, counterpart, count)
+    images = sample_weight[..., tf.newaxis] if rank == 3 else sample_weight
+    size = image.spatial_shape(images)
+    if all(isinstance(s, int) for s in (*size, *y_size)) and size != y_size:
+        raise ValueError(
+            f"sample_weight of rank {rank} must have the height and width of y, "
+            f"{y_size[0]} x {y_size[1]}. Received: {size[0]} x {size[1]}"
+        )
+    moved = motion.apply(images)
+    return moved[..., 0] if rank == 3 else moved

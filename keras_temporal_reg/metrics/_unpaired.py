@@ -8,24 +8,25 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg.core import validation
-from keras_temporal_reg.data import _pairing as pairing
+from keras_temporal_reg.data import _paired_target
 
 
 @keras.utils.register_keras_serializable(package="keras_temporal_reg")
 class Unpaired(keras.metrics.Metric):
-    """Lets a Keras metric see the plain samples of a paired data set.
+    """Applies a Keras metric to the samples of a paired data set only.
 
-    Needed where a plain Keras model trains on `data.pair_with_transformed`; `RegularizedModel`
-    does it by itself. Plain targets, as in validation, go through as they are.
+    Needed if a plain Keras model trains on `data.pair_with_transformed`; `RegularizedModel` does
+    this itself. Plain targets, as in validation, pass through unchanged.
 
     Args:
-        metric: a Keras metric, or the name of one.
-        name: that of the metric by default.
-        pair_fraction: what `data.pair_with_transformed` was given. The metric is NaN where it
-            was given something else.
+        metric: a Keras metric, its name, or a function of ``(y_true, y_pred)``.
+        name: that of `metric` by default.
+        pair_fraction: that of `data.pair_with_transformed`. The metric is NaN if it differs, or if
+            a target with one more channel than the output is not paired.
+        **kwargs: `dtype`, as for any Keras metric.
 
     Raises:
-        ValueError: if pair_fraction is outside of (0, 1].
+        ValueError: if pair_fraction is outside (0, 1].
 
     Example:
         >>> import keras_temporal_reg as ktr
@@ -49,18 +50,19 @@ class Unpaired(keras.metrics.Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
-        share = pairing.paired_share(y_true, y_pred, self.pair_fraction)
-        true = pairing.originals(y_true[..., : pairing.size(y_pred, -1)], share)
-        predicted = pairing.originals(y_pred, share)
-        if not isinstance(share, tf.Tensor) and share:
-            rows = tf.cast(tf.shape(y_true)[0], tf.float32)
-            samples = tf.cast(tf.shape(true)[0], tf.float32)
-            # Each row notes how many rows the batch has for each of its samples.
-            fits = tf.abs(pairing.unpack(y_true).weight[0] * samples - rows) < 0.5
-            predicted = tf.where(fits, predicted, tf.cast(float("nan"), predicted.dtype))
+        fraction = _paired_target.fraction_of(y_true, y_pred, self.pair_fraction)
+        y = _paired_target.images_of(y_true, y_pred)
+        y, output = (_paired_target.select_samples(t, fraction) for t in (y, y_pred))
+        if not isinstance(fraction, tf.Tensor) and fraction:
+            rows, samples = (tf.cast(tf.shape(t)[0], tf.float32) for t in (y_true, y))
+            # A sample's weight is the rows of the batch over its samples.
+            fits = tf.abs(_paired_target.decode(y_true).weight[0] * samples - rows) < 0.5
+            fits &= _paired_target.is_intact(y_true, y_pred)
+            output = tf.where(fits, output, tf.cast(float("nan"), output.dtype))
         if sample_weight is not None:
-            sample_weight = pairing.originals(tf.convert_to_tensor(sample_weight), share)
-        return self.metric.update_state(true, predicted, sample_weight)
+            weight = tf.convert_to_tensor(sample_weight)
+            sample_weight = _paired_target.select_samples(weight, fraction)
+        return self.metric.update_state(y, output, sample_weight)
 
     def result(self) -> Any:
         return self.metric.result()

@@ -9,29 +9,29 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg.data import _directory
-from keras_temporal_reg.data import _pairing as pairing
+from keras_temporal_reg.data import _paired_target as paired_target
 from keras_temporal_reg.io import image_files
 
 
 def folder_of(path, sizes, suffix=".png"):
-    """Pictures whose red tells their number; bytes, as they were written."""
+    """Write images whose red is their number; return them as uint8."""
     rng = np.random.default_rng(0)
     path.mkdir()
     written = []
     for number, (height, width) in enumerate(sizes):
-        picture = rng.integers(0, 256, (height, width, 3), np.uint8)
-        picture[..., 0] = number
-        Image.fromarray(picture).save(path / f"p{number}{suffix}")
-        written.append(picture)
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        image[..., 0] = number
+        Image.fromarray(image).save(path / f"p{number}{suffix}")
+        written.append(image)
     return written
 
 
 def numbers_in(dataset, part=0):
-    """Which pictures come in which order, where their first channel tells."""
+    """The numbers of the images in their order, from their first channel."""
     return np.concatenate([element[part][:, 0, 0, 0] for element in dataset])
 
 
-def test_pictures_come_whole_and_in_order_where_nothing_is_drawn(tmp_path):
+def test_images_come_whole_and_in_order_where_nothing_is_drawn(tmp_path):
     written = folder_of(tmp_path / "x", [(16, 24)] * 5)
     dataset = ktr.data.from_directory(tmp_path / "x", crop=None, batch_size=2, shuffle=False)
     assert int(dataset.cardinality()) == 3
@@ -41,7 +41,7 @@ def test_pictures_come_whole_and_in_order_where_nothing_is_drawn(tmp_path):
     np.testing.assert_array_equal(x, y)
 
 
-def test_an_epoch_has_each_picture_once_in_another_order(tmp_path):
+def test_an_epoch_has_each_image_once_in_another_order(tmp_path):
     folder_of(tmp_path / "x", [(16, 16)] * 16)
     dataset = ktr.data.from_directory(tmp_path / "x", crop=8, batch_size=5)
     epochs = [np.round(255 * numbers_in(dataset)) for _ in range(3)]
@@ -66,8 +66,8 @@ def test_crops_of_inputs_and_targets_are_of_one_place(tmp_path, scale):
     sizes = [(20, 30), (17, 12), (40, 16)]  # of any sizes, where there is a crop
     low = folder_of(tmp_path / "x", sizes)
     (tmp_path / "y").mkdir()
-    for number, picture in enumerate(low):
-        high = np.repeat(np.repeat(picture, scale, 0), scale, 1)
+    for number, image in enumerate(low):
+        high = np.repeat(np.repeat(image, scale, 0), scale, 1)
         Image.fromarray(255 - high).save(tmp_path / "y" / f"p{number}.bmp")
     dataset = ktr.data.from_directory(tmp_path / "x", tmp_path / "y", crop=8, batch_size=2, seed=1)
     assert dataset.element_spec[1].shape.as_list() == [None, 8 * scale, 8 * scale, 3]
@@ -84,7 +84,7 @@ def test_crops_of_inputs_and_targets_are_of_one_place(tmp_path, scale):
     assert len(places) > 8  # of 12 draws
 
 
-def test_without_shuffling_the_centre_is_cropped(tmp_path):
+def test_without_shuffling_the_center_is_cropped(tmp_path):
     (written,) = folder_of(tmp_path / "x", [(20, 30)])
     ((x, _),) = ktr.data.from_directory(tmp_path / "x", crop=8, shuffle=False)
     np.testing.assert_allclose(x[0], written[6:14, 11:19] / 255.0, atol=1e-7)
@@ -118,7 +118,7 @@ def test_pairs_are_those_of_the_tf_data_route(tmp_path):
         tmp_path / "x", crop=8, batch_size=4, transform=shift_right(), pair_fraction=0.5
     )
     ((x, y),) = paired
-    rows = pairing.unpack(y)
+    rows = paired_target.decode(y)
     np.testing.assert_array_equal(rows.is_counterpart, [0, 1, 0, 1, 0, 0])
     np.testing.assert_allclose(x[1, :, 1:], x[0, :, :-1], atol=1e-6)
     np.testing.assert_allclose(rows.y, x, atol=1e-6)
@@ -188,7 +188,7 @@ def test_a_plain_model_and_a_regularized_one_train_on_it(tmp_path):
     assert np.isfinite(history["loss"]).all()
 
 
-def test_pictures_are_decoded_when_they_are_needed(tmp_path, monkeypatch):
+def test_images_are_decoded_when_they_are_needed(tmp_path, monkeypatch):
     folder_of(tmp_path / "x", [(16, 16)] * 9)
     read, whole = [], image_files.read
     monkeypatch.setattr(image_files, "read", lambda path: read.append(path.name) or whole(path))
@@ -200,7 +200,7 @@ def test_pictures_are_decoded_when_they_are_needed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("targets", [False, True])
-def test_pictures_smaller_than_the_crop_are_named(tmp_path, targets):
+def test_images_smaller_than_the_crop_are_named(tmp_path, targets):
     sizes = [(32, 32), (32, 20), (12, 40)]
     folder_of(tmp_path / "x", sizes)
     folder_of(tmp_path / "y", sizes)
@@ -209,13 +209,13 @@ def test_pictures_smaller_than_the_crop_are_named(tmp_path, targets):
         ktr.data.from_directory(tmp_path / "x", tmp_path / "y" if targets else None, crop=24)
 
 
-def test_a_first_picture_smaller_than_the_crop_is_named(tmp_path):
+def test_a_first_image_smaller_than_the_crop_is_named(tmp_path):
     folder_of(tmp_path / "x", [(12, 40), (32, 32)])
     with pytest.raises(ValueError, match=r"no smaller than the crop.*p0\.png of 12 x 40$"):
         ktr.data.from_directory(tmp_path / "x", crop=24)
 
 
-def test_whole_pictures_of_mixed_sizes_are_named(tmp_path):
+def test_whole_images_of_mixed_sizes_are_named(tmp_path):
     folder_of(tmp_path / "x", [(16, 24), (16, 24), (24, 16)])
     message = r"one size where there is no crop, 16 x 24 as .*p0\.png has.*: .*p2\.png of 24 x 16$"
     with pytest.raises(ValueError, match=message):
@@ -233,7 +233,7 @@ def test_targets_of_another_size_than_their_inputs_are_named(tmp_path, wrong):
         ktr.data.from_directory(tmp_path / "x", tmp_path / "y", crop=8)
 
 
-def test_many_wrong_pictures_are_counted(tmp_path):
+def test_many_wrong_images_are_counted(tmp_path):
     folder_of(tmp_path / "x", [(8, 8)] * 9)
     with pytest.raises(ValueError, match=r"p4\.png of 8 x 8; and 4 more$"):
         ktr.data.from_directory(tmp_path / "x", crop=16)
@@ -251,7 +251,7 @@ def test_folders_that_are_missing_empty_or_lack_counterparts_are_named(tmp_path)
         ktr.data.from_directory(tmp_path / "x", tmp_path / "y", crop=8)
 
 
-def test_a_picture_broken_at_its_head_is_named_at_once_and_in_its_middle_when_read(tmp_path):
+def test_a_image_broken_at_its_head_is_named_at_once_and_in_its_middle_when_read(tmp_path):
     folder_of(tmp_path / "x", [(32, 32)] * 2, suffix=".jpg")
     whole = (tmp_path / "x" / "p1.jpg").read_bytes()
     (tmp_path / "x" / "p1.jpg").write_bytes(whole[:-200])

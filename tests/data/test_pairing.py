@@ -1,14 +1,15 @@
-"""Tests of pairing: what stands in a paired batch, and that it can be read again."""
+"""Tests of pairing: one batch, and the data sets of `pair_with_transformed`."""
+
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg import image, transforms
+from keras_temporal_reg.data import _paired_target as paired_target
 from keras_temporal_reg.data import _pairing as pairing
 
 SEED = (3, 4)
@@ -39,7 +40,7 @@ def warped(images, rows):
     return image.transform(images, rows, "bilinear", "reflect")
 
 
-def test_samples_and_counterparts_stand_in_turn():
+def test_samples_and_counterparts_are_interleaved():
     x, y = random_batch(channels=3), random_batch(channels=2, seed=1)
     paired_x, y_true, weight = pair(x, y)
     rows = drawn(3, 6, 8)
@@ -50,58 +51,6 @@ def test_samples_and_counterparts_stand_in_turn():
     np.testing.assert_array_equal(y_true[::2, ..., :2], y)
     np.testing.assert_allclose(paired_x[1::2], warped(x, rows), atol=1e-6)
     np.testing.assert_allclose(y_true[1::2, ..., :2], warped(y, rows), atol=1e-6)
-
-
-def test_unpack_gives_back_what_was_packed():
-    y = random_batch()
-    unpacked = pairing.unpack(pair(y, y)[1])
-    rows = drawn(3, 6, 8)
-    np.testing.assert_array_equal(unpacked.y[::2], y)
-    np.testing.assert_allclose(unpacked.y[1::2], warped(y, rows), atol=1e-6)
-    np.testing.assert_allclose(unpacked.transforms[1::2], rows, atol=1e-6)
-    np.testing.assert_array_equal(unpacked.transforms[::2], transforms.identity(3))
-    np.testing.assert_array_equal(unpacked.is_counterpart, [0, 1, 0, 1, 0, 1])
-    np.testing.assert_allclose(unpacked.weight, 2.0)
-    assert unpacked.transforms.dtype == tf.float32
-
-
-@pytest.mark.parametrize("size", [(4, 5), (5, 4), (20, 1)])
-def test_the_smallest_y_carries_all(size):
-    y = random_batch(2, *size)
-    unpacked = pairing.unpack(pair(y, y)[1])
-    np.testing.assert_allclose(unpacked.transforms[1::2], drawn(2, *size), atol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
-def test_transforms_survive_half_precision(dtype):
-    y = random_batch(8, 64, 64, 1)
-    y_true = tf.cast(pair(y, y)[1], dtype)  # as Keras 2 does under a mixed policy
-    read, rows = pairing.unpack(y_true), drawn(8, 64, 64)
-    corners = np.array([[0, 0, 1], [63, 0, 1], [0, 63, 1], [63, 63, 1]], np.float64).T
-    of_read, of_rows = (
-        np.asarray(t, np.float64)[:, :6].reshape(-1, 2, 3) @ corners
-        for t in (read.transforms[1::2], rows)
-    )
-    assert np.abs(of_read - of_rows).max() < 1e-4 * 64 / 10  # a thousandth of a pixel at most
-    shifts = np.abs(read.transforms[1::2] - rows)[:, [2, 5]]
-    assert shifts.max() < 1e-4
-    np.testing.assert_array_equal(read.is_counterpart, [0, 1] * 8)
-    np.testing.assert_allclose(read.weight, 2.0)
-
-
-@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
-def test_weights_survive_half_precision(dtype):
-    y = random_batch(7)
-    y_true = tf.cast(pair(y, y, pair_fraction=0.4)[1], dtype)
-    read = pairing.unpack(y_true)
-    np.testing.assert_allclose(read.weight, [10 / 7, 10 / 3] * 3 + [10 / 7] * 4, rtol=1e-4)
-
-
-def test_targets_of_half_precision_stay_so():
-    y = tf.cast(random_batch(), tf.float16)
-    x, y_true, _ = pair(y, y)
-    assert x.dtype == y_true.dtype == tf.float16
-    np.testing.assert_allclose(pairing.unpack(y_true).transforms[1::2], drawn(3, 6, 8), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -118,38 +67,11 @@ def test_pair_fraction_pairs_the_first_and_appends_the_rest(batch, fraction, cou
         np.testing.assert_array_equal(paired[: 2 * count : 2], x[:count])
         np.testing.assert_allclose(paired[1 : 2 * count : 2], warped(x[:count], rows), atol=1e-6)
         np.testing.assert_array_equal(paired[2 * count :], x[count:])
-    read = pairing.unpack(y_true)
-    np.testing.assert_array_equal(read.is_counterpart, [0, 1] * count + [0] * (batch - count))
+    read = paired_target.decode(y_true)
+    roles = [False, True] * count + [False] * (batch - count)
+    np.testing.assert_array_equal(read.is_counterpart, roles)
     np.testing.assert_allclose(read.transforms[1 : 2 * count : 2], rows, atol=1e-6)
     np.testing.assert_array_equal(read.transforms[2 * count :], transforms.identity(batch - count))
-
-
-FRACTIONS = st.one_of(
-    st.floats(0.01, 1.0),
-    st.sampled_from([0.1, 0.2, 0.25, 0.3, 1 / 3, 0.5, 0.6, 0.7, 0.75, 0.9, 1.0]),
-)
-
-
-@given(batch=st.integers(1, 40), fraction=FRACTIONS)
-def test_weights_make_the_mean_over_rows_the_mean_over_each_role(batch, fraction):
-    y = tf.zeros((batch, 4, 5, 1))
-    y_true = pair(y, y, pair_fraction=fraction, transform=None)[1]
-    read = pairing.unpack(y_true)
-    rows = y_true.shape[0] or len(y_true)
-    for role in (0.0, 1.0):
-        weights = read.weight[read.is_counterpart == role]
-        np.testing.assert_allclose(np.sum(weights), rows, rtol=1e-5)
-        np.testing.assert_allclose(weights, weights[0])
-
-
-@given(batch=st.integers(1, 40), fraction=FRACTIONS)
-def test_originals_are_what_was_paired(batch, fraction):
-    y = tf.reshape(tf.range(batch * 20.0), (batch, 4, 5, 1))
-    y_true = pair(y, y, pair_fraction=fraction)[1]
-    count = len(y_true) - batch
-    assert count - 1 < batch * fraction < count + 1e-3  # the least that is this share
-    y = in_order_of(y_true[..., :-1], y)
-    np.testing.assert_array_equal(pairing.originals(y_true, fraction)[..., :-1], y)
 
 
 @pytest.mark.parametrize("batch", [5, 8])
@@ -168,17 +90,6 @@ def test_each_sample_is_as_likely_to_be_paired_as_the_others(batch):
     np.testing.assert_allclose(share, 1.0 / batch, atol=tolerance)
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.25, 1 / 3, 0.5, 0.7, 0.9, 1.0])
-def test_originals_are_found_in_large_batches_too(fraction):
-    for batch in (100, 128, 300, 512, 1000, 1024):
-        count = int(np.ceil(batch * fraction - 1e-6))
-        rows = np.full(batch + count, -1)
-        rows[: 2 * count : 2] = np.arange(count)
-        rows[2 * count :] = np.arange(count, batch)
-        found = pairing.originals(tf.constant(rows), fraction)
-        np.testing.assert_array_equal(found, np.arange(batch))
-
-
 def test_nests_of_inputs_keep_their_structure():
     a, b = random_batch(channels=3), random_batch(seed=1)
     rows = drawn(3, 6, 8)
@@ -192,7 +103,7 @@ def test_nests_of_inputs_keep_their_structure():
     assert text_twice.dtype == text.dtype
 
 
-def test_a_tuple_of_inputs_may_begin_with_what_is_no_image():
+def test_a_tuple_of_inputs_may_begin_with_a_non_image():
     y = random_batch()
     (number, x), y_true, _ = pair((tf.range(3.0), y), y, pair_fraction=0.5)
     a, b, c = in_order_of(x, y, range(3))
@@ -205,9 +116,9 @@ def test_each_resolution_gets_the_motion_on_its_own_grid():
     guide = random_batch(height=3, width=4, seed=2)
     (paired_x, paired_guide), y_true, _ = pair((x, guide), y)
     of_x = drawn(3, 6, 8)
-    of_y = transforms.carry_over(of_x, (6, 8), (12, 16))
-    of_guide = transforms.carry_over(of_x, (6, 8), (3, 4))
-    read = pairing.unpack(y_true)
+    of_y = transforms.rescale_transforms(of_x, (6, 8), (12, 16))
+    of_guide = transforms.rescale_transforms(of_x, (6, 8), (3, 4))
+    read = paired_target.decode(y_true)
     np.testing.assert_allclose(paired_x[1::2], warped(x, of_x), atol=1e-5)
     np.testing.assert_allclose(paired_guide[1::2], warped(guide, of_guide), atol=1e-5)
     np.testing.assert_allclose(read.y[1::2], warped(y, of_y), atol=1e-5)
@@ -230,16 +141,16 @@ def test_layers_perturb_as_in_training():
     assert np.std(paired[1::2] - x) > 0.2
 
 
-def test_functions_that_take_training_are_told_of_it():
-    told = []
+def test_functions_that_take_training_get_it():
+    seen = []
 
     def perturbation(images, training=None):
-        told.append(training)
+        seen.append(training)
         return images
 
     x = random_batch()
     pair(x, x, perturbation=perturbation)
-    assert told == [True]
+    assert seen == [True]
 
 
 def test_make_input_makes_the_counterpart_from_the_moved_target():
@@ -249,7 +160,7 @@ def test_make_input_makes_the_counterpart_from_the_moved_target():
     y = random_batch(height=12, width=16)
     x = pooled(y)
     paired_x, y_true, _ = pair(x, y, make_input=pooled)
-    of_y = transforms.carry_over(drawn(3, 6, 8), (6, 8), (12, 16))
+    of_y = transforms.rescale_transforms(drawn(3, 6, 8), (6, 8), (12, 16))
     np.testing.assert_array_equal(paired_x[::2], x)
     np.testing.assert_allclose(y_true[1::2, ..., :-1], warped(y, of_y), atol=1e-5)
     np.testing.assert_allclose(paired_x[1::2], pooled(warped(y, of_y)), atol=1e-5)
@@ -281,11 +192,11 @@ def test_noise_of_the_counterpart_is_not_that_of_the_sample(name):
 
 
 @pytest.mark.parametrize("name", ["make_input", "perturbation"])
-def test_functions_that_take_a_seed_are_given_one_of_the_step(name):
-    told = []
+def test_functions_that_take_a_seed_get_that_of_the_step(name):
+    seen = []
 
     def noisy(images, seed=None):
-        told.append(seed.numpy().tolist())
+        seen.append(seed.numpy().tolist())
         return images + tf.random.stateless_normal(tf.shape(images), seed)
 
     y = random_batch()
@@ -295,10 +206,10 @@ def test_functions_that_take_a_seed_are_given_one_of_the_step(name):
     np.testing.assert_array_equal(first, again)
     assert np.std(first[1::2] - other[1::2]) > 1.0
     # Not the seed of T, whose draws must not be those of the noise.
-    assert told[0] == told[1] != told[2] and [0, 5] not in told
+    assert seen[0] == seen[1] != seen[2] and [0, 5] not in seen
 
 
-def test_inputs_of_one_step_are_perturbed_apart():
+def test_inputs_of_one_step_are_perturbed_independently():
     def noisy(images, seed):
         return images + tf.random.stateless_normal(tf.shape(images), seed)
 
@@ -307,7 +218,7 @@ def test_inputs_of_one_step_are_perturbed_apart():
     assert np.std(a[1::2] - b[1::2]) > 1.0
 
 
-def test_a_seed_of_ones_own_is_kept():
+def test_the_default_of_a_seed_is_kept():
     def noisy(images, seed=3):
         return images + tf.random.stateless_normal(tf.shape(images), (seed, 0))
 
@@ -325,7 +236,7 @@ def test_perturbation_comes_after_make_input():
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 1, 1)])
-def test_weights_of_samples_are_repeated(shape):
+def test_weights_per_sample_are_repeated(shape):
     y, weight = random_batch(), tf.reshape([1.0, 2.0, 3.0], shape)
     paired_y, _, paired = pair(y, y, weight, pair_fraction=0.5)
     a, b, c = in_order_of(paired_y, y, [1.0, 2.0, 3.0])
@@ -333,7 +244,7 @@ def test_weights_of_samples_are_repeated(shape):
 
 
 @pytest.mark.parametrize("channel", [(), (1,)])
-def test_weights_of_pixels_move_with_their_pixels(channel):
+def test_weights_per_pixel_move_with_their_pixels(channel):
     y, weight = random_batch(), random_batch(channels=1, seed=5)
     paired = pair(y, y, tf.reshape(weight, (3, 6, 8, *channel)))[2]
     assert paired.shape == (6, 6, 8, *channel)
@@ -342,18 +253,18 @@ def test_weights_of_pixels_move_with_their_pixels(channel):
     np.testing.assert_allclose(paired[1::2], warped(weight, drawn(3, 6, 8)), atol=1e-6)
 
 
-def test_weights_of_pixels_move_on_the_grid_of_y():
+def test_weights_per_pixel_move_on_the_grid_of_y():
     x, y = random_batch(), random_batch(height=12, width=16, seed=1)
     weight = random_batch(height=12, width=16, channels=1, seed=5)
     paired = pair(x, y, weight)[2]
-    of_y = transforms.carry_over(drawn(3, 6, 8), (6, 8), (12, 16))
+    of_y = transforms.rescale_transforms(drawn(3, 6, 8), (6, 8), (12, 16))
     np.testing.assert_allclose(paired[1::2], warped(weight, of_y), atol=1e-5)
 
 
 def test_no_transform_is_the_identity():
     y, weight = random_batch(), random_batch(channels=1, seed=5)
     x, y_true, weight_twice = pair(y, y, weight, transform=None)
-    read = pairing.unpack(y_true)
+    read = paired_target.decode(y_true)
     for paired, single in ((x, y), (read.y, y), (weight_twice, weight)):
         np.testing.assert_array_equal(paired, np.repeat(single, 2, axis=0))
     np.testing.assert_array_equal(read.transforms, transforms.identity(6))
@@ -369,7 +280,7 @@ def test_uint8_images_are_moved_as_uint8_and_targets_become_float():
     np.testing.assert_allclose(y_true[1::2, ..., :-1], expected, atol=1e-3)
 
 
-def test_numpy_arrays_are_taken():
+def test_numpy_arrays_are_accepted():
     y = random_batch()
     expected = pair(y, y, tf.ones(3))
     for got, want in zip(pair(y.numpy(), y.numpy(), np.ones(3, np.float32)), expected):
@@ -385,7 +296,13 @@ def test_shapes_may_be_unknown_in_a_graph(shape, fraction):
     def traced(x, y, weight):
         paired_x, y_true, weight = pair(x, y, weight, pair_fraction=fraction)
         assert paired_x.shape[1:].as_list() == shape[1:]
-        return paired_x, y_true, weight, pairing.originals(y_true, fraction), pairing.unpack(y_true)
+        return (
+            paired_x,
+            y_true,
+            weight,
+            paired_target.select_samples(y_true, fraction),
+            paired_target.decode(y_true),
+        )
 
     for batch in (5,) if shape[0] else (5, 1):
         x, y, weight = random_batch(batch), random_batch(batch, seed=1), tf.ones((batch, 6, 8, 1))
@@ -393,7 +310,9 @@ def test_shapes_may_be_unknown_in_a_graph(shape, fraction):
         for a, b in zip(got, want):
             np.testing.assert_allclose(a, b, atol=1e-5)
         np.testing.assert_array_equal(got[3][..., :-1], in_order_of(got[1][..., :-1], y))
-        np.testing.assert_allclose(got[4].transforms, pairing.unpack(want[1]).transforms, atol=1e-6)
+        np.testing.assert_allclose(
+            got[4].transforms, paired_target.decode(want[1]).transforms, atol=1e-6
+        )
 
 
 def test_resolutions_may_be_unknown_in_a_graph():
@@ -409,7 +328,11 @@ def test_pairing_compiles(fraction):
     @tf.function(jit_compile=True)
     def compiled(x, y, weight):
         paired = pair(x, y, weight, pair_fraction=fraction)
-        return paired, pairing.originals(paired[1], fraction), pairing.unpack(paired[1])
+        return (
+            paired,
+            paired_target.select_samples(paired[1], fraction),
+            paired_target.decode(paired[1]),
+        )
 
     x, y, weight = random_batch(5), random_batch(5, seed=1), tf.range(5.0)
     paired, originals, read = compiled(x, y, weight)
@@ -420,12 +343,6 @@ def test_pairing_compiles(fraction):
     np.testing.assert_allclose(
         read.transforms[: 2 * len(expected)][1::2], expected, rtol=1e-5, atol=1e-5
     )
-
-
-def test_extra_channels_tells_paired_from_plain():
-    plain = random_batch()
-    assert pairing.extra_channels(plain, plain) == 0
-    assert pairing.extra_channels(tf.zeros((3, 6, 8, 3)), plain) == 1
 
 
 IMAGES = np.zeros((2, 6, 8, 1), np.float32)
@@ -452,13 +369,352 @@ def test_wrong_arguments_are_named(arguments, match):
         pair(**{"x": IMAGES, "y": IMAGES, **arguments})
 
 
+def samples(count=8, channels=2, size=16, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(size=(count, size, size, 3)).astype(np.float32)
+    return x, rng.uniform(size=(count, size, size, channels)).astype(np.float32)
+
+
+def dataset_of(*tensors, batch=4, drop_remainder=True):
+    tensors = tensors or samples()
+    return tf.data.Dataset.from_tensor_slices(tensors).batch(batch, drop_remainder)
+
+
+def motions(dataset):
+    """All T of a data set."""
+    drawn = [paired_target.decode(element[1]).transforms[1::2] for element in dataset]
+    return np.concatenate([t.numpy() for t in drawn])
+
+
+def shift_right():
+    """A transform of a user's own: every picture one pixel to the right."""
+
+    def sample(batch_size, height, width, seed=None):
+        return tf.tile(tf.constant([[1.0, 0, -1, 0, 1, 0, 0, 0]]), (batch_size, 1))
+
+    def apply(images, transforms):
+        return ktr.image.transform(images, transforms, "bilinear", "nearest")
+
+    return types.SimpleNamespace(sample=sample, apply=apply)
+
+
+def shifted(images):
+    return np.concatenate([images[:, :, :1], images[:, :, :-1]], axis=2)
+
+
+def network():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(2, 3, padding="same")])
+
+
+def test_data_set_is_interleaved():
+    x, y = samples()
+    paired = list(ktr.data.pair_with_transformed(dataset_of(x, y), shift_right()))
+    assert len(paired) == 2
+    paired_x = np.concatenate([element[0] for element in paired])
+    paired_y = np.concatenate([element[1] for element in paired])
+    np.testing.assert_array_equal(paired_x[::2], x)
+    np.testing.assert_allclose(paired_x[1::2], shifted(x), atol=1e-6)
+    np.testing.assert_array_equal(paired_y[::2, ..., :-1], y)
+    np.testing.assert_allclose(paired_y[1::2, ..., :-1], shifted(y), atol=1e-6)
+
+
+def test_element_spec_has_twice_the_rows_and_one_more_channel():
+    paired = ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine())
+    x, y = paired.element_spec
+    assert x.shape[1:].as_list() == [16, 16, 3] and y.shape[1:].as_list() == [16, 16, 3]
+    assert x.shape[0] in (None, 8) and y.shape[0] in (None, 8)
+    assert x.dtype == y.dtype == tf.float32
+    assert all(element[0].shape == (8, 16, 16, 3) for element in paired)
+
+
+def test_cardinality_is_kept():
+    dataset = dataset_of(batch=3, drop_remainder=False)
+    paired = ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())
+    assert int(paired.cardinality()) == int(dataset.cardinality()) == 3
+    endless = ktr.data.pair_with_transformed(dataset.repeat(), ktr.RandomAffine())
+    assert int(endless.cardinality()) == tf.data.INFINITE_CARDINALITY
+
+
+def test_seeded_draws_repeat():
+    first, again = (
+        motions(ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=7)))
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+    other = motions(ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=8)))
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_draws_without_a_seed_follow_the_global_seed():
+    drawn = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        drawn.append(motions(ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine())))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.abs(drawn[0] - drawn[2]).max() > 1e-3
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_every_sample_and_every_epoch_draws_anew(seed):
+    paired = ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=seed))
+    drawn = np.concatenate([motions(paired), motions(paired), motions(paired.repeat(2))])
+    assert drawn.shape == (32, 8)
+    assert len(np.unique(drawn.round(5), axis=0)) == 32
+
+
+def test_epochs_of_a_seeded_data_set_repeat_in_another_run():
+    runs = []
+    for _ in range(2):
+        paired = ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=3))
+        runs.append(np.concatenate([motions(paired), motions(paired)]))
+    np.testing.assert_array_equal(runs[0], runs[1])
+
+
+def test_draws_stay_within_their_ranges():
+    still = ktr.RandomAffine(translation=1.5, rotation=0, zoom=0, shear=0, seed=0)
+    drawn = motions(ktr.data.pair_with_transformed(dataset_of(*samples(64)), still))
+    np.testing.assert_allclose(drawn[:, [0, 1, 3, 4]] - [1, 0, 0, 1], 0, atol=1e-6)
+    assert np.abs(drawn[:, [2, 5]]).max() <= 1.5 + 1e-5
+    assert np.abs(drawn[:, [2, 5]]).max() > 1.0
+    assert drawn[:, 2].min() < -0.5 and drawn[:, 5].min() < -0.5
+
+
+def test_data_set_weights_of_samples_are_repeated():
+    x, y = samples()
+    weight = np.arange(8, dtype=np.float32)
+    paired = ktr.data.pair_with_transformed(dataset_of(x, y, weight), ktr.RandomAffine(seed=0))
+    assert len(paired.element_spec) == 3
+    result = np.concatenate([element[2] for element in paired])
+    np.testing.assert_array_equal(result, np.repeat(weight, 2))
+
+
+@pytest.mark.parametrize("shape", [(8, 16, 16), (8, 16, 16, 1)])
+def test_data_set_weights_of_pixels_move_with_their_pixels(shape):
+    x, y = samples()
+    weight = np.random.default_rng(1).uniform(size=shape).astype(np.float32)
+    paired = ktr.data.pair_with_transformed(dataset_of(x, y, weight), shift_right())
+    result = np.concatenate([element[2] for element in paired])
+    np.testing.assert_array_equal(result[::2], weight)
+    np.testing.assert_allclose(result[1::2], shifted(weight), atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["dict", "tuple"])
+def test_inputs_of_several_tensors_move_alike(names):
+    x, y = samples()
+    level = np.arange(8, dtype=np.float32)[:, None]
+    inputs = (x, x[..., :1], level)
+    if names:
+        inputs = dict(zip("abc", inputs))
+    paired = ktr.data.pair_with_transformed(dataset_of(inputs, y), ktr.RandomAffine(seed=0))
+    for paired_x, _ in paired:
+        assert isinstance(paired_x, dict if names else tuple)
+        a, b, c = paired_x.values() if names else paired_x
+        np.testing.assert_array_equal(a[..., :1], b)
+        np.testing.assert_array_equal(c[::2], c[1::2])
+        assert np.abs(a[::2] - a[1::2]).max() > 1e-3
+
+
+def test_last_batch_may_be_smaller():
+    x, y = samples(7)
+    dataset = dataset_of(x, y, batch=4, drop_remainder=False)
+    paired = ktr.data.pair_with_transformed(dataset, shift_right())
+    assert paired.element_spec[0].shape.as_list() == [None, 16, 16, 3]
+    assert [len(element[0]) for element in paired] == [8, 6]
+    paired_x = np.concatenate([element[0] for element in paired])
+    np.testing.assert_array_equal(paired_x[::2], x)
+
+
+def test_data_whose_shapes_are_not_known_are_paired():
+    x, y = samples(4)
+    spec = tf.TensorSpec((None, None, None, None), tf.float32)
+    dataset = tf.data.Dataset.from_generator(lambda: [(x, y)], output_signature=(spec, spec))
+    paired_x, paired_y = next(iter(ktr.data.pair_with_transformed(dataset, shift_right())))
+    np.testing.assert_allclose(paired_x[1::2], shifted(x), atol=1e-6)
+    np.testing.assert_allclose(paired_y[1::2, ..., :-1], shifted(y), atol=1e-6)
+
+
+def test_perturbation_acts_on_the_counterparts_alone():
+    x, y = samples()
+    dataset = dataset_of(x, y)
+    paired = ktr.data.pair_with_transformed(dataset, None, perturbation=lambda images: 1 - images)
+    paired_x, paired_y = (np.concatenate(list(part)) for part in zip(*paired))
+    np.testing.assert_array_equal(paired_x[::2], x)
+    np.testing.assert_allclose(paired_x[1::2], 1 - x)
+    np.testing.assert_array_equal(paired_y[1::2, ..., :-1], y)
+
+
+def test_noise_layer_is_in_training_mode_and_draws_anew_each_batch():
+    x, y = samples()
+    noise = keras.layers.GaussianNoise(0.1)
+    paired = ktr.data.pair_with_transformed(dataset_of(x, y), None, perturbation=noise)
+    added = np.concatenate([element[0] for element in paired])[1::2] - x
+    assert np.std(added) == pytest.approx(0.1, rel=0.1)
+    assert np.abs(added[:4] - added[4:]).max() > 1e-3
+
+
+def test_data_set_make_input_makes_the_counterpart_from_the_moved_target():
+    _, y = samples(channels=3)
+    dataset = dataset_of(0.5 * y, y)
+    paired = ktr.data.pair_with_transformed(
+        dataset, shift_right(), make_input=lambda images: 0.5 * images
+    )
+    paired_x = np.concatenate([element[0] for element in paired])
+    np.testing.assert_allclose(paired_x[1::2], 0.5 * shifted(y), atol=1e-6)
+
+
 @pytest.mark.parametrize(
-    ("y_true", "match"),
+    "loss_class", [ktr.losses.TransformInvarianceLoss, ktr.losses.SparseJacobianLoss]
+)
+def test_plain_model_trains_on_it_and_validates_on_plain_data(loss_class):
+    x, y = samples()
+    dataset = dataset_of(x, y)
+    model = network()
+    plain = np.mean((model.predict(x, verbose=0) - y) ** 2)
+    model.compile(keras.optimizers.SGD(0.0), loss_class(alpha=0.9))
+    paired = ktr.data.pair_with_transformed(dataset, ktr.RandomAffine(seed=0))
+    history = model.fit(paired, validation_data=dataset, epochs=2, verbose=0).history
+    assert history["val_loss"] == pytest.approx([plain] * 2, rel=1e-5)
+    assert np.all(np.isfinite(history["loss"]))
+    assert history["loss"][0] != history["loss"][1]  # another T
+
+
+def test_training_lowers_the_loss():
+    paired = ktr.data.pair_with_transformed(dataset_of(), ktr.RandomAffine(seed=0))
+    model = network()
+    loss = ktr.losses.TransformInvarianceLoss(alpha=0.5)
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
+    history = model.fit(paired, epochs=5, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_weights_of_samples_reach_the_loss():
+    x, y = samples()
+    weight = np.repeat(np.array([0, 1], np.float32), 4)
+    loss = ktr.losses.SparseJacobianLoss(alpha=0.5)
+    losses = []
+    for tensors in ((x, y, weight), (x[4:], y[4:])):
+        model = network()
+        model.compile(keras.optimizers.SGD(0.0), loss, jit_compile=False)
+        batch = len(tensors[0])
+        paired = ktr.data.pair_with_transformed(dataset_of(*tensors, batch=batch), shift_right())
+        losses.append(model.fit(paired, verbose=0).history["loss"][0])
+    assert losses[0] == pytest.approx(losses[1] / 2, rel=1e-5)
+
+
+def test_weights_of_another_size_are_rejected():
+    x, y = samples()
+    dataset = dataset_of(x, y, np.zeros((8, 8, 8), np.float32))
+    with pytest.raises(ValueError, match="sample_weight of rank 3 must have the height and width"):
+        ktr.data.pair_with_transformed(dataset, ktr.RandomAffine())
+
+
+@pytest.mark.parametrize("batch, counterparts", [(8, 2), (4, 1), (3, 1)])
+def test_pair_fraction_pairs_that_part_of_each_batch(batch, counterparts):
+    x, y = samples(batch)
+    dataset = dataset_of(x, y, batch=batch)
+    motion = ktr.RandomAffine(seed=0)
+    (paired,) = ktr.data.pair_with_transformed(dataset, motion, pair_fraction=0.25)
+    rows = paired_target.decode(paired[1])
+    roles = [False, True] * counterparts + [False] * (batch - counterparts)
+    np.testing.assert_array_equal(rows.is_counterpart, roles)
+    (start,) = np.flatnonzero((x == paired[0][0].numpy()).all(axis=(1, 2, 3)))
+    plain = ~np.array(roles)
+    np.testing.assert_array_equal(paired[0].numpy()[plain], np.roll(x, -start, axis=0))
+    np.testing.assert_array_equal(rows.y.numpy()[plain], np.roll(y, -start, axis=0))
+
+
+def test_the_part_that_is_paired_changes_from_batch_to_batch():
+    x, y = samples(4)
+    dataset = dataset_of(x, y).repeat(32)
+    paired = ktr.data.pair_with_transformed(dataset, ktr.RandomAffine(seed=0), pair_fraction=0.25)
+    firsts = [np.flatnonzero((x == e[0][0].numpy()).all(axis=(1, 2, 3)))[0] for e in paired]
+    assert set(firsts) == {0, 1, 2, 3}
+
+
+def test_a_model_trains_on_partly_paired_data():
+    dataset = ktr.data.pair_with_transformed(
+        dataset_of(*samples(8)), ktr.RandomAffine(seed=0), pair_fraction=0.25
+    )
+    model = network()
+    metric = ktr.metrics.Unpaired("mae", name="mae", pair_fraction=0.25)
+    model.compile("sgd", ktr.losses.SparseJacobianLoss(), metrics=[metric], jit_compile=False)
+    x, y = samples(8)
+    before = np.abs(model.predict(x, verbose=0) - y).mean()
+    assert model.evaluate(dataset, verbose=0, return_dict=True)["mae"] == pytest.approx(
+        before, rel=1e-5
+    )
+    history = model.fit(dataset, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][1] < history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
     [
-        (np.zeros((2, 6, 8, 3)), "the target must have the channels of the model's output, 1"),
-        (np.zeros((2, 6, 8)), "y_true must be a batch of images of rank 4"),
+        ({"transform": 0.1}, r"transform must be None or have the methods .* Received: 0\.1"),
+        ({"perturbation": 3}, "perturbation must be a layer or a function. Received: 3"),
+        ({"make_input": "blur"}, "make_input must be a layer or a function. Received: 'blur'"),
     ],
 )
-def test_extra_channels_refuses_what_fits_neither(y_true, match):
-    with pytest.raises(ValueError, match=match):
-        pairing.extra_channels(tf.constant(y_true), tf.constant(IMAGES))
+def test_arguments_that_cannot_be_used_are_named(arguments, match):
+    with pytest.raises(TypeError, match=match):
+        ktr.data.pair_with_transformed(dataset_of(), **{"transform": None, **arguments})
+
+
+@pytest.mark.parametrize("pair_fraction", [0, 1.5, "half"])
+def test_pair_fraction_outside_of_its_interval_is_rejected(pair_fraction):
+    with pytest.raises(ValueError, match=r"pair_fraction must be a number in \(0, 1\]"):
+        ktr.data.pair_with_transformed(
+            dataset_of(), ktr.RandomAffine(), pair_fraction=pair_fraction
+        )
+
+
+@pytest.mark.parametrize("name", ["RandomBrightness", "RandomGaussianBlur", "RandomJpegQuality"])
+def test_keras_cv_layers_perturb_the_counterparts_alone(name):
+    keras_cv = pytest.importorskip("keras_cv")
+    settings = {
+        "RandomBrightness": {"factor": (0.2, 0.2), "value_range": (0, 1)},
+        "RandomGaussianBlur": {"kernel_size": 3, "factor": (1.0, 1.0)},
+        "RandomJpegQuality": {"factor": (10, 20)},
+    }
+    layer = getattr(keras_cv.layers, name)(**settings[name])
+    x, y = samples()
+    paired = ktr.data.pair_with_transformed(dataset_of(x, y), None, perturbation=layer)
+    paired_x, paired_y = (np.concatenate(part) for part in zip(*paired))
+    np.testing.assert_array_equal(paired_x[::2], x)
+    np.testing.assert_array_equal(paired_y[1::2, ..., :-1], y)
+    changed = paired_x[1::2]
+    assert np.abs(changed - x).max() > 0.05
+    if name == "RandomBrightness":
+        np.testing.assert_allclose(changed, np.clip(x + 0.2, 0, 1), atol=1e-6)
+    elif name == "RandomGaussianBlur":
+        assert changed.std() < 0.8 * x.std()
+
+
+@pytest.mark.parametrize("name", ["GaussianNoise", "RandomBrightness", "RandomContrast"])
+def test_keras_layers_perturb_the_counterparts_alone(name):
+    settings = {
+        "GaussianNoise": {"stddev": 0.1},
+        "RandomBrightness": {"factor": (0.2, 0.2), "value_range": (0, 1)},
+        "RandomContrast": {"factor": 0.5},
+    }
+    layer = getattr(keras.layers, name)(**settings[name])
+    x, y = samples()
+    paired = ktr.data.pair_with_transformed(dataset_of(x, y), None, perturbation=layer)
+    paired_x, paired_y = (np.concatenate(part) for part in zip(*paired))
+    np.testing.assert_array_equal(paired_x[::2], x)
+    np.testing.assert_array_equal(paired_y[1::2, ..., :-1], y)
+    assert np.abs(paired_x[1::2] - x).max() > 0.05
+    if name == "RandomBrightness":
+        np.testing.assert_allclose(paired_x[1::2], np.clip(x + 0.2, 0, 1), atol=1e-6)
+
+
+def test_the_seed_of_the_route_serves_where_the_transform_has_none():
+    def drawn(transform, seed):
+        return motions(ktr.data.pair_with_transformed(dataset_of(), transform, seed=seed))
+
+    first = drawn(ktr.RandomAffine(), 7)
+    np.testing.assert_array_equal(first, drawn(ktr.RandomAffine(), 7))
+    np.testing.assert_array_equal(first, drawn(ktr.RandomAffine(seed=7), 8))
+    assert np.abs(first - drawn(ktr.RandomAffine(), 8)).max() > 1e-3

@@ -141,7 +141,7 @@ BY_REPLICA = {
 CASES = {**SAME, **BY_REPLICA}
 
 
-def torn():
+def split_pairs():
     """The error of a batch whose five pairs two replicas divide."""
     try:
         in_the_pipeline(loss_of("SparseJacobianLoss"), ktr.RandomAffine(seed=0), X[:5], Y[:5])
@@ -153,8 +153,8 @@ def torn():
 def main(cases, output):
     kept = {"replicas": strategy.num_replicas_in_sync}
     for case in cases.split(","):
-        if case == "torn":
-            kept[case] = torn()
+        if case == "split pairs":
+            kept[case] = split_pairs()
         else:
             kept |= {f"{case}/{n}": v for n, v in enumerate(CASES[case]().get_weights())}
     np.savez(output, **kept)

@@ -117,7 +117,7 @@ def furthest(a, b):
 
 # One test, since each process takes its time to begin.
 def test_two_devices_train_what_one_process_does(tmp_path):
-    cases = [*distributed.CASES, "torn"]
+    cases = [*distributed.CASES, "split pairs"]
     (mirrored,) = in_processes([{"TEST_DEVICES": "2"}], cases, tmp_path)
     assert mirrored["replicas"] == 2
     for case in SAME:
@@ -129,11 +129,11 @@ def test_two_devices_train_what_one_process_does(tmp_path):
     assert furthest(of_uneven(2), of_uneven(1)) > 1e-4
     assert_same(weights(mirrored, "alpha 0"), weights(mirrored, "plain"), atol=1e-6)
 
-    # A data set of pairs: batches made for each replica, and batches that tear pairs.
+    # A data set of pairs: batches made for each replica, and batches whose pairs are split.
     loss, rows = distributed.loss_of("SparseJacobianLoss"), slice(0, 4 * ODD)
     expected = step_by_step(loss, distributed.OneMotion(), rows, 2, batch=ODD)
     assert_same(weights(mirrored, "for each replica"), expected)
-    assert re.search(r"torn apart.*multiple of.*RegularizedModel", str(mirrored["torn"]))
+    assert re.search(r"split pairs.*multiple of.*RegularizedModel", str(mirrored["split pairs"]))
 
 
 several_workers = pytest.mark.skipif(KERAS_3, reason="Keras 3 cannot train on several workers")

@@ -1,4 +1,4 @@
-"""Low and high precision, bit-equal runs, and numbers that are none."""
+"""Low and high precision, bit-equal runs, NaN and infinity."""
 
 import dataclasses
 import os
@@ -15,6 +15,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg import cli, transforms
+from keras_temporal_reg.data import _directory
 from keras_temporal_reg.finetuning import api as finetuning
 from keras_temporal_reg.io import image_files
 from keras_temporal_reg.losses import _regularized as losses
@@ -27,7 +28,7 @@ RATE = 0.1
 
 @pytest.fixture
 def policy():
-    """A function that sets the policy of what is made next; the one of before comes back."""
+    """A function that sets the global precision policy, which is restored after the test."""
     before = keras.mixed_precision.global_policy()
     yield keras.mixed_precision.set_global_policy
     keras.mixed_precision.set_global_policy(before)
@@ -43,7 +44,7 @@ def network():
     return keras.Sequential(
         [
             keras.Input((16, 16, 1)),
-            # TensorFlow sums the gradient of a bias up in bfloat16, whatever the loss.
+            # No bias: TensorFlow sums its gradient in bfloat16, whatever the loss.
             keras.layers.Conv2D(4, 3, padding="same", activation="tanh", use_bias=False),
             keras.layers.Conv2D(1, 3, padding="same", use_bias=False),
         ]
@@ -51,7 +52,7 @@ def network():
 
 
 def step(loss, route, motion):
-    """The loss of one step of Keras, op by op, and the gradient that it followed."""
+    """The loss of one eager step of Keras, and its gradient."""
     base, (x, y) = network(), samples()
     rng = np.random.default_rng(1)
     before = [rng.normal(scale=0.3, size=w.shape).astype(np.float32) for w in base.get_weights()]
@@ -67,22 +68,38 @@ def step(loss, route, motion):
     return float(np.ravel(value)[0]), np.concatenate([g.ravel() for g in gradient])
 
 
+# Rounding to a dtype has a relative error of at most this, half its epsilon.
+ROUNDING = {"mixed_float16": 2.0**-11, "mixed_bfloat16": 2.0**-8}
+# Products in the longest sums of a step: of an output, of a weight's gradient (8 rows).
+OUTPUT_SUM, GRADIENT_SUM = 3 * 3 * 4, 8 * 16 * 16
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("route", ROUTES)
 def test_gradients_of_mixed_precision_are_those_of_full_precision(loss, route, policy):
+    """A sum of n terms, each addition of which is rounded, has a relative error of sqrt(n)
+    roundings (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis").
+
+    How many additions a CPU rounds differs: with AVX-512 it adds bfloat16 in float32.
+    """
+
     def of(name):
         policy(name)
         return step(getattr(ktr.losses, loss)(alpha=0.7), route, ktr.RandomAffine(seed=0))
 
     value, gradient = of("float32")
     assert np.linalg.norm(gradient) > 0
-    for name in ("mixed_float16", "mixed_bfloat16", "float64"):
+    for name, rounding in ROUNDING.items():
         low_value, low = of(name)
-        most = 1e-4 if name == "float64" else 0.02
-        assert np.linalg.norm(low - gradient) < most * np.linalg.norm(gradient), name
-        assert low_value == pytest.approx(value, rel=most), name
-        # Somewhere it did compute with other numbers.
-        assert not np.array_equal(low, gradient), name
+        error = np.linalg.norm(low - gradient) / np.linalg.norm(gradient)
+        assert error < np.sqrt(GRADIENT_SUM) * rounding, name
+        # The loss is the square of an output.
+        assert low_value == pytest.approx(value, rel=2 * np.sqrt(OUTPUT_SUM) * rounding), name
+        assert not np.array_equal(low, gradient), name  # the policy was in effect
+    high_value, high = of("float64")
+    assert np.linalg.norm(high - gradient) < 1e-4 * np.linalg.norm(gradient)
+    assert high_value == pytest.approx(value, rel=1e-4)
+    assert not np.array_equal(high, gradient)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -161,52 +178,11 @@ def test_op_determinism_gives_the_same_bits_with_and_without_xla():
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-# Numbers that are none.
-
-
-def spoilt(row, values=np.nan):
-    x, _ = samples(12)
-    x[row, 3, 4, 0] = values
-    return x
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("part", ["x", "y", "sample_weight"])
-def test_a_batch_that_holds_no_number_is_named_and_not_trained_on(part, bad):
-    x, y = samples(12)
-    parts = {"x": {"picture": x}, "y": y, "sample_weight": np.ones(12, np.float32)}
-    parts[part] = {
-        "x": {"picture": spoilt(9, bad)},
-        "y": spoilt(9, bad),
-        "sample_weight": np.where(np.arange(12) == 9, bad, 1.0).astype(np.float32),
-    }[part]
-    dataset = tf.data.Dataset.from_tensor_slices(tuple(parts.values())).batch(4)
-    checked = ktr.data.check_numerics(dataset)
-    assert checked.element_spec == dataset.element_spec
-    taken = []
-    with pytest.raises(tf.errors.InvalidArgumentError) as error:
-        for element in checked:
-            taken.append(element)
-    assert len(taken) == 2
-    message = str(error.value).split("[Op:")[0]
-    assert f"{part} must be finite. Received: NaN or inf" in message
-    assert "[2] [1]" in message  # batch 2, its row 1
-    for name in {*parts} - {part}:
-        assert f"{name} must be finite" not in message
-
-
-def test_a_clean_data_set_is_left_as_it_is():
-    x, y = samples(12)
-    dataset = tf.data.Dataset.from_tensor_slices((x, y, np.arange(12))).batch(5)
-    pairs = list(zip(dataset, ktr.data.check_numerics(dataset)))
-    assert len(pairs) == 3
-    for before, after in pairs:
-        for a, b in zip(before, after):
-            np.testing.assert_array_equal(a, b)
+# NaN and infinity.
 
 
 class Weights(keras.callbacks.Callback):
-    """What weights and optimizer were before each batch."""
+    """Weights and optimizer state before each batch."""
 
     def on_train_begin(self, logs=None):
         self.kept = []
@@ -217,7 +193,7 @@ class Weights(keras.callbacks.Callback):
 
 
 def undone(loss, x, y, compiled):
-    """What a run that must be stopped says, and that it left what there was before."""
+    """The error of a run that must stop, after a check that it restored the last good state."""
     base = network()
     model = ktr.RegularizedModel(base, ktr.RandomAffine(seed=0))
     model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=compiled)
@@ -234,14 +210,14 @@ def undone(loss, x, y, compiled):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_loss_that_is_no_number_is_undone(compiled):
+def test_a_non_finite_loss_is_undone(compiled):
     x, y = samples(12)
     y[9] = np.inf
     said = undone(ktr.losses.SparseJacobianLoss(0.5), x, y, compiled)
     assert said.startswith("the loss of batch 2")
 
 
-def test_a_gradient_that_is_no_number_is_undone():
+def test_a_non_finite_gradient_is_undone():
     x, y = samples(12)
     y[8:] = -1.0
 
@@ -260,7 +236,7 @@ def test_a_gradient_that_is_no_number_is_undone():
     assert said.startswith("the gradient of batch 2")
 
 
-def test_good_numbers_train_as_without_a_check():
+def test_finite_numbers_train_as_without_a_check():
     x, y = samples(12)
 
     def trained(*callbacks):
@@ -288,11 +264,11 @@ def test_fine_tuning_names_the_picture_that_holds_no_number(folder, tmp_path, mo
         # The fourth picture turns bad after it was looked at.
         return np.full_like(rgb, np.nan) if len(calls) > 4 and rgb.mean() == bad else rgb
 
-    whole = finetuning.directory.loader
-    monkeypatch.setattr(finetuning.directory, "loader", lambda task: whole(task, cache_bytes=0))
+    loader = _directory.loader
+    monkeypatch.setattr(_directory, "loader", lambda task: loader(task, cache_bytes=0))
     bad = image_files.read(folder / "inputs" / "3.png").mean()
     task = dataclasses.replace(tasks.restoration, encode_input=input_of)
-    with pytest.raises(ValueError, match=r"the x of step \d+ is NaN .* Its pictures: 3.png$"):
+    with pytest.raises(ValueError, match=r"the x of step \d+ is NaN .* Its images: 3\.png$"):
         finetuning.finetune(
             folder / "plain.keras",
             tmp_path / "steady.keras",
@@ -313,7 +289,7 @@ def test_fine_tuning_names_the_step_whose_loss_is_no_number(folder, tmp_path):
     def reconstruction(y_true, y_pred):
         return tf.square(y_pred - y_true) / 0.0
 
-    with pytest.raises(ValueError, match=r"the loss of step 0 is .* Its pictures: \d.png, \d.png$"):
+    with pytest.raises(ValueError, match=r"the loss of step 0 is .* Its images: \d.png, \d.png$"):
         interrupted.finetune(
             folder,
             tmp_path / "steady.keras",
