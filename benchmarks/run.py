@@ -166,7 +166,7 @@ class Worker:
 
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
-        # A file, since a pipe that nobody reads would stop a worker with much to say.
+        # A file: a worker that prints much would block on a pipe that is not read.
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [ENVIRONMENTS[variant.environment], HERE / "worker.py", variant.case],

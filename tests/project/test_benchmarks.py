@@ -1,4 +1,4 @@
-"""The benchmark's cases run, where nothing but this environment is needed, and agree."""
+"""The cases of the benchmark that need this environment only run, and agree."""
 
 import importlib
 import json
@@ -27,9 +27,10 @@ def test_warps_compute_the_same(cases):
     ours = cases("warp_ktr").prepare(**WARP)()
     theirs = cases("warp_op").prepare(**WARP)()
     np.testing.assert_allclose(ours[0], theirs[0], atol=1e-5)
-    assert ours[1].shape == theirs[1].shape  # the op's gradient is another one
+    assert ours[1].shape == theirs[1].shape  # the op's gradient is not the adjoint
 
 
+@pytest.mark.slow  # all of them together
 @pytest.mark.parametrize(
     "name, setting",
     [

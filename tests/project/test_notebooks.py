@@ -51,6 +51,7 @@ def test_all_notebooks_are_tested():
     assert [path.stem for path in NOTEBOOKS] == sorted(SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_it_runs_and_ends_in_a_verdict(path, kernel, tmp_path):
     papermill = pytest.importorskip("papermill")

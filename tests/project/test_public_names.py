@@ -20,11 +20,18 @@ PUBLIC = {
         SparseJacobianLoss TransformInvarianceLoss is_regularized sparse_jacobian
         transform_invariance
     """,
-    "keras_temporal_reg.metrics": "",
-    "keras_temporal_reg.tasks": "",
-    "keras_temporal_reg.evaluation": "",
-    "keras_temporal_reg.experiments": "",
-    "keras_temporal_reg.finetuning": "",
+    "keras_temporal_reg.metrics": """
+        MEASURES Measure Outcome Stability Unpaired Verdict WarpingError contrast_ratio high_pass
+        psnr relative_smoothness smoothness ssim stability structure temporal_error verdict
+        warping_error
+    """,
+    "keras_temporal_reg.tasks": """
+        Task colorization denoising find hdr restoration super_resolution super_resolution_3
+        super_resolution_4 with_value_range
+    """,
+    "keras_temporal_reg.evaluation": "ClipEvaluation Evaluation Processed evaluate process",
+    "keras_temporal_reg.experiments": "Claim ExperimentConfig Reproduction reproduce",
+    "keras_temporal_reg.finetuning": "Choice FineTuned FinetuneConfig Trial choose_alpha finetune",
 }
 
 
