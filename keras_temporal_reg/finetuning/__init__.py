@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     {
         "Choice": "strength_search",
         "FineTuned": "api",
+        "FinetuneConfig": "config",
         "Trial": "strength_search",
         "choose_alpha": "strength_search",
         "finetune": "api",

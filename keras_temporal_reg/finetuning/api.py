@@ -154,18 +154,14 @@ def finetune(
         keras.utils.set_random_seed(config.seed)
         base = saved_models.load(model, allow_code=config.allow_code, for_training=True).model
         shape = data.crop_shape(base, task, config.crop, has_targets=targets is not None)
-        if not base.trainable_variables:
-            raise ValueError(
-                "the model must have weights to train. Received: none, or all are frozen"
-            )
-        _check_can_be_saved(base, output, format)
+        _check_model(base, output, format)
         images = data.prepare(
             Path(inputs), None if targets is None else Path(targets), task, shape, config
         )
         run = RunFolder(output.parent / f".{output.name}.training", _settings(config, base, images))
         if not config.resume:
             run.delete()
-        run.read()  # refuses other settings before alpha is chosen
+        run.check_settings()
         job = _Job(config, task, base, images, _transform_of(config), make_loss, run)
         choice, plot, seconds, skipped = None, None, 0.0, [*images.skipped]
         if config.alpha == AUTO:
@@ -307,9 +303,9 @@ def _train(job: _Job, alpha: float) -> training.History:
                 advance=start("fine-tuning", config.steps),
                 callbacks=called,
             )
-    except numerics.NonFiniteLoss:
+    except numerics.NonFiniteLoss as error:
         job.run.delete()
-        raise
+        raise ValueError(str(error)) from error
     except callbacks.NonFiniteError as error:
         step = training.first_step(error.epoch, config.steps, PARTS) + error.batch
         raise numerics.at_step(error.quantity, step, images.names_of_step(step)) from error
@@ -351,8 +347,10 @@ def _check_output(model: Path, output: Path, format: str) -> None:
     atomic.writable_folder(output.parent)
 
 
-def _check_can_be_saved(model: Any, output: Path, format: str) -> None:
-    """Save and load the model on trial, before hours of training."""
+def _check_model(model: Any, output: Path, format: str) -> None:
+    """Check that there are weights to train, and save and load the model on trial."""
+    if not model.trainable_variables:
+        raise ValueError("the model must have weights to train. Received: none, or all are frozen")
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=output.parent) as folder:
         try:
             saved_models.save(model, Path(folder) / "trial", format)

@@ -50,7 +50,7 @@ class RunFolder:
         """Save the run in place of what was saved before."""
         self.path.mkdir(exist_ok=True)
         state = json.dumps({"settings": self.settings, "history": checkpoint.history})
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{name}{number}": _as_stored(value)
             for name in ("values", "best")
             for number, value in enumerate(getattr(checkpoint, name))
@@ -76,7 +76,7 @@ class RunFolder:
                 for name in ("values", "best")
             )
             checkpoint, settings = Checkpoint(state["history"], values, best), state["settings"]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
             raise self._unreadable(error) from error
         self._check_settings(settings)
         return checkpoint
@@ -108,6 +108,15 @@ class RunFolder:
             raise self._unreadable(error) from error
         self._check_settings(settings)
         return choice, seconds
+
+    def check_settings(self) -> None:
+        """Check that nothing is saved, or that it can be read and had the same settings.
+
+        Raises:
+            ValueError: if not.
+        """
+        self.read()
+        self.read_choice(dict)
 
     def delete(self) -> None:
         """Delete the folder, if there is one."""

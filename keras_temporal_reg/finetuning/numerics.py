@@ -52,7 +52,9 @@ class CheckedBatches:
         return self._batches(start, stop).enumerate(start).map(self._check)
 
     def _check(self, step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> Any:
-        bad = [tf.reduce_any(~tf.math.is_finite(t), axis=range(1, t.shape.rank)) for t in batch]
+        bad = [
+            tf.reduce_any(~tf.math.is_finite(t), axis=list(range(1, t.shape.rank))) for t in batch
+        ]
         passed = tf.numpy_function(self._raise_if, [step, *bad], tf.bool)
         with tf.control_dependencies([passed]):
             return tf.nest.map_structure(tf.identity, batch)

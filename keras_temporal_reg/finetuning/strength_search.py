@@ -183,7 +183,7 @@ def choose_alpha(
     def measure(alpha: float, advance: training.Advance) -> Mapping[str, float]:
         model.set_weights(weights)
         keras.utils.set_random_seed(seed)
-        wrapper = RegularizedModel if alpha else _Unregularized
+        wrapper = RegularizedModel if alpha else Unregularized
         network = wrapper(model, motion, perturbation, make_input, pair_fraction)
         schedule.compile_for(network, loss(alpha=alpha), learning_rate, trial_steps)
         training.train(network, lambda *_: dataset.repeat(), trial_steps, advance=advance)
@@ -208,7 +208,7 @@ def choose_alpha(
     return Choice(alpha, reason, plain, tried, baseline_psnr, cost)
 
 
-class _Unregularized(RegularizedModel):
+class Unregularized(RegularizedModel):
     """Trains without counterparts: the loss of a plain target is the reconstruction loss.
 
     A model of its own, since compiling the base model would change how its owner compiled it.

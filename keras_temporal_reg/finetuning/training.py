@@ -72,7 +72,8 @@ def train(
     # By hand, not by BackupAndRestore and EarlyStopping: neither keeps the patience, the best
     # weights and the settings across processes, and a part need not have as many steps as others.
     base = getattr(network, "base_model", network)
-    history, best = History(), []
+    history = History()
+    best: list[np.ndarray] = []
     if run is not None:
         network.optimizer.build(base.trainable_variables)
         history, best = _resume(run, network)
@@ -122,7 +123,7 @@ def _resume(run: RunFolder, network: keras.Model) -> tuple[History, list[np.ndar
         return History(), []
     for variable, value in zip(_variables(network), checkpoint.values):
         variable.assign(value)
-    return History(**checkpoint.history), checkpoint.best
+    return History(**checkpoint.history), [*checkpoint.best]
 
 
 def _variables(network: keras.Model) -> list[Any]:

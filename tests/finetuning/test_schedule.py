@@ -1,4 +1,4 @@
-"""How the package's own commands train."""
+"""The schedule of all trainings: Adam with linear warm-up and cosine decay."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ def test_the_rate_rises_and_then_falls_to_a_tenth(steps, warm_up):
     rate_of = model.optimizer._learning_rate
     rates = np.array([float(rate_of(step)) for step in range(0, steps + 1, max(steps // 200, 1))])
     assert rates[0] == 0.0
-    np.testing.assert_allclose(float(schedule(warm_up)), 0.5, rtol=1e-5)
+    np.testing.assert_allclose(float(rate_of(warm_up)), 0.5, rtol=1e-5)
     assert rates.max() <= 0.5 + 1e-6
     if steps > 1:
-        np.testing.assert_allclose(float(schedule(steps)), 0.05, rtol=1e-4)
+        np.testing.assert_allclose(float(rate_of(steps)), 0.05, rtol=1e-4)
 
 
 def test_xla_is_asked_for_only_where_it_compiles():

@@ -9,11 +9,9 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import metrics, tasks
-from keras_temporal_reg.evaluation import camera
+from keras_temporal_reg import losses, metrics, tasks
 from keras_temporal_reg.experiments import scenes
-from keras_temporal_reg.finetuning import strength_search as choosing
-from keras_temporal_reg.losses import _regularized as losses
+from keras_temporal_reg.finetuning import strength_search
 
 PLAIN = {
     "temporal_error": 1.0,
@@ -50,16 +48,16 @@ def chosen(monkeypatch, measures_of, **options):
         tried.append(alpha)
         return losses.SparseJacobianLoss(alpha)
 
-    monkeypatch.setattr(choosing.RegularizedModel, "fit", lambda *arguments, **options: None)
-    monkeypatch.setattr(choosing, "_measured", lambda *arguments: measures_of(tried[-1]))
+    monkeypatch.setattr(strength_search.training, "train", lambda *arguments, **options: None)
+    monkeypatch.setattr(strength_search, "_measures", lambda *arguments: measures_of(tried[-1]))
     x, y = pictures()
-    options = {"trivial": np.zeros_like, **options}
-    choice = choosing.choose_alpha(network(), dataset(), x, y, loss=loss, steps=2, **options)
+    options = {"baseline": np.zeros_like, **options}
+    choice = strength_search.choose_alpha(network(), dataset(), x, y, loss=loss, steps=2, **options)
     return choice, tried
 
 
 def up_to(limit):
-    """Counts up to an alpha; beyond it PSNR falls."""
+    """Measures that are stabilized up to an alpha; beyond it PSNR falls."""
     return lambda alpha: {
         **PLAIN,
         "temporal_error": 1.0 - 0.2 * alpha,
@@ -67,15 +65,19 @@ def up_to(limit):
     }
 
 
-@pytest.mark.parametrize("limit", choosing.ALPHAS)
-def test_bisection_finds_the_strongest_that_counts(monkeypatch, limit):
+@pytest.mark.parametrize("limit", strength_search.ALPHAS)
+def test_bisection_finds_the_strongest_that_stabilizes(monkeypatch, limit):
     choice, tried = chosen(monkeypatch, up_to(limit))
     assert choice.alpha == limit
-    assert tried[0] == 0.0 and len(tried) <= 1 + choosing.MAX_TRIALS
+    assert tried[0] == 0.0 and len(tried) <= 1 + strength_search.MAX_TRIALS
     assert choice.cost <= 3.0
     assert [trial.alpha for trial in choice.tried] == sorted(tried[1:])
-    assert [trial.counts for trial in choice.tried] == [a <= limit for a in sorted(tried[1:])]
-    assert "STABILISED" in choice.reason
+    assert [trial.stabilized for trial in choice.tried] == [a <= limit for a in sorted(tried[1:])]
+    assert choice.reason.startswith(f"The strongest of {len(tried) - 1} trials that stabilizes")
+    assert (
+        f"model. {choice.tried[[t.alpha for t in choice.tried].index(limit)].verdict}"
+        in choice.reason
+    )
 
 
 def test_where_weak_ones_change_nothing_stronger_ones_are_tried(monkeypatch):
@@ -86,16 +88,17 @@ def test_where_weak_ones_change_nothing_stronger_ones_are_tried(monkeypatch):
     assert choice.alpha == 0.98
 
 
-def test_where_nothing_counts_alpha_is_0_and_the_reason_says_why(monkeypatch):
+def test_where_none_stabilizes_alpha_is_0_and_the_reason_says_why(monkeypatch):
     choice, _ = chosen(monkeypatch, up_to(0.0))
     assert choice.alpha == 0.0
-    assert "No alpha of" in choice.reason and "PSNR fell from 30.00 to 29.00" in choice.reason
+    assert "No alpha of" in choice.reason and "PSNR falls from 30.00 to 29.00" in choice.reason
 
 
-def test_where_the_network_is_no_better_than_the_trivial_predictor_alpha_is_0(monkeypatch):
-    choice, _ = chosen(monkeypatch, up_to(1.0), trivial=lambda x: pictures()[1])
+def test_where_the_network_is_no_better_than_the_baseline_alpha_is_0(monkeypatch):
+    choice, _ = chosen(monkeypatch, up_to(1.0), baseline=lambda x: pictures()[1])
     assert choice.alpha == 0.0
-    assert "does not clearly beat the trivial predictor" in choice.reason
+    assert choice.tried[0].verdict.startswith("NOT APPLICABLE: ")
+    assert choice.reason.endswith(choice.tried[0].verdict)
 
 
 @pytest.mark.parametrize("pair_fraction", [1.0, 0.25, 0.01])
@@ -109,7 +112,7 @@ def test_the_cost_counts_images_and_stays_below_3(monkeypatch, pair_fraction):
 def test_a_choice_survives_json(monkeypatch):
     choice, _ = chosen(monkeypatch, up_to(0.8))
     kept = json.loads(json.dumps(dataclasses.asdict(choice)))
-    assert choosing.Choice.of_parts(kept) == choice
+    assert strength_search.Choice.from_dict(kept) == choice
 
 
 @pytest.mark.parametrize(("limit", "label"), [(0.8, ["alpha 0.8, chosen"]), (0.0, [])])
@@ -129,7 +132,7 @@ def test_the_plot_marks_what_was_chosen(monkeypatch, tmp_path, limit, label):
     assert [text for text in drawn if "chosen" in text] == label
 
 
-def test_numbers_that_are_none_do_not_count(monkeypatch):
+def test_measures_of_nan_are_not_stabilized(monkeypatch):
     choice, _ = chosen(
         monkeypatch, lambda alpha: dict.fromkeys(PLAIN, np.nan) if alpha else dict(PLAIN)
     )
@@ -145,7 +148,7 @@ def test_a_choice_for_a_real_network_leaves_it_as_it_was(tmp_path):
     loss = functools.partial(losses.TransformInvarianceLoss, distance="mae")
 
     def choose():
-        return choosing.choose_alpha(
+        return strength_search.choose_alpha(
             model, dataset(), stills=[*zip(x, y)], loss=loss, alphas=(0.9, 0.5), steps=6, seed=1
         )
 
@@ -161,63 +164,30 @@ def test_a_choice_for_a_real_network_leaves_it_as_it_was(tmp_path):
     assert (tmp_path / "alpha.png").stat().st_size > 5000
 
 
-def test_inputs_of_stills_are_made_after_the_motion():
-    y = scenes.scene(0, 48, 64)
-    made, frames = choosing._filmed(
-        y[::2, ::2], y, lambda t: tf.nn.avg_pool2d(t, 2, 2, "VALID"), 0, 0
-    )
-    assert frames.shape == (choosing.FRAMES, 36, 48, 3)
-    np.testing.assert_allclose(
-        made, frames.reshape(choosing.FRAMES, 18, 2, 24, 2, 3).mean(axis=(2, 4)), rtol=1e-5
-    )
-
-
-def test_x_is_not_needed_where_it_is_made():
-    y = scenes.scene(0, 52, 64)
-    make_input = tasks.super_resolution_3.make_input
-    ((x, frames),) = choosing._clips(None, None, [(None, y)], make_input, 0)
-    # A camera's frames of 40 x 48 have no whole number of threes for rows.
-    assert (x.shape, frames.shape) == ((choosing.FRAMES, 13, 16, 3), (choosing.FRAMES, 39, 48, 3))
-    filmed = np.stack([*camera.film(y, camera.path(choosing.FRAMES, 52, 64))])
-    np.testing.assert_array_equal(frames, filmed[:, :39])
-
-
-def test_stills_move_alike_where_y_is_larger_than_x():
-    # Averages of 2 x 2 pixels of a ramp are a ramp, and so are bilinear reads of it.
-    rows, columns = np.mgrid[:96, :128].astype(np.float32)
-    y = np.stack([rows + 2 * columns, 3 * rows - columns], -1)
-    x = y.reshape(48, 2, 64, 2, 2).mean(axis=(1, 3))
-    made, frames = choosing._filmed(x, y, None, 0, 0)
-    assert made.shape == (choosing.FRAMES, *camera.frame_size(48, 64), 2)
-    count, height, width = made.shape[:3]
-    means = frames.reshape(count, height, 2, width, 2, 2).mean(axis=(2, 4))
-    np.testing.assert_allclose(made, means, atol=1e-2)
-
-
-def test_the_trivial_predictor_repeats_pixels_where_y_is_larger():
+def test_the_baseline_repeats_pixels_where_y_is_larger():
     x = np.arange(6, dtype=np.float32).reshape(1, 2, 3, 1)
     y = np.zeros((1, 4, 6, 1), np.float32)
     np.testing.assert_array_equal(
-        choosing._guess(x, y, None)[0, :, :, 0], np.kron(x[0, :, :, 0], np.ones((2, 2)))
+        strength_search._baseline(x, y, None)[0, :, :, 0], np.kron(x[0, :, :, 0], np.ones((2, 2)))
     )
 
 
 def test_psnr_goes_by_the_range_of_the_values():
     x, y = pictures(4)
     runs = {x.shape[1:]: lambda frames: frames}
-    scaled = choosing._measured(runs, [(255 * x, 255 * y)], 255.0)
+    scaled = strength_search._measures(runs, [(255 * x, 255 * y)], 255.0)
     for key, value in metrics.stability(y, x).items():
         assert scaled[key] == pytest.approx(value, rel=1e-4)
 
 
 def test_the_seed_governs_inputs_that_are_made_by_chance(monkeypatch):
-    monkeypatch.setattr(choosing.RegularizedModel, "fit", lambda *arguments, **options: None)
-    monkeypatch.setattr(choosing, "_measured", lambda *arguments: dict(PLAIN))
+    monkeypatch.setattr(strength_search.training, "train", lambda *arguments, **options: None)
+    monkeypatch.setattr(strength_search, "_measures", lambda *arguments: dict(PLAIN))
     options = {"stills": [(None, scenes.scene(0, 32, 32))], "steps": 2}
     found = [
-        choosing.choose_alpha(
+        strength_search.choose_alpha(
             network(), dataset(), make_input=tasks.denoising.make_input, seed=seed, **options
-        ).trivial_psnr
+        ).baseline_psnr
         for seed in (3, 3, 4)
     ]
     assert found[0] == found[1] != found[2]
@@ -233,7 +203,7 @@ def test_the_seed_governs_inputs_that_are_made_by_chance(monkeypatch):
         ({"seed": -1}, "seed must be a whole number"),
         ({"reference": None}, "clip and reference must both be given"),
         ({"clip": None, "reference": None}, "or stills, must be given"),
-        ({"reference": np.zeros((3, 8, 8, 3))}, "with as many frames"),
+        ({"reference": np.zeros((3, 8, 8, 3))}, "with the same number of frames, at least 2"),
         ({"pair_fraction": 0.0}, r"pair_fraction must be a number in \(0, 1\]"),
         ({"value_range": 0.0}, "value_range must be a number above 0"),
         (
@@ -249,4 +219,17 @@ def test_the_seed_governs_inputs_that_are_made_by_chance(monkeypatch):
 def test_wrong_arguments_are_refused(options, message):
     x, y = pictures()
     with pytest.raises(ValueError, match=message):
-        choosing.choose_alpha(network(), dataset(), **{"clip": x, "reference": y, **options})
+        strength_search.choose_alpha(network(), dataset(), **{"clip": x, "reference": y, **options})
+
+
+def test_old_names_work_with_a_warning(monkeypatch):
+    choice, _ = chosen(monkeypatch, up_to(1.0))
+    x, y = pictures()
+    options = {"loss": losses.SparseJacobianLoss, "steps": 2, "trivial": np.zeros_like}
+    with pytest.warns(DeprecationWarning, match=r"choose_alpha\(trivial=...\) .* baseline="):
+        with pytest.raises(ValueError, match="alphas must hold"):
+            strength_search.choose_alpha(network(), dataset(), x, y, alphas=(), **options)
+    with pytest.warns(DeprecationWarning, match=r"Choice.baseline_psnr"):
+        assert choice.trivial_psnr == choice.baseline_psnr
+    with pytest.warns(DeprecationWarning, match=r"Trial.stabilized"):
+        assert choice.tried[0].counts is choice.tried[0].stabilized

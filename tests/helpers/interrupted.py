@@ -1,7 +1,7 @@
-"""Training that is killed again and again, for test_interruption.
+"""Training that is killed repeatedly, for test_interruption.
 
-Called with the name of a way to train, a folder and a number of kills. Each life is a process that
-this one forks after the imports, so that it begins at once; TensorFlow does nothing before.
+Run as ``python interrupted.py WAY FOLDER KILLS``. Each life of a training is a process forked after
+the imports, so that it starts at once; TensorFlow has not started anything before the fork.
 """
 
 import functools
@@ -25,7 +25,7 @@ EPOCHS, STEPS, BATCH = 4, 4, 4
 
 
 def life(function, *, seconds=None):
-    """Call `function` in a process of its own, killed after so long; whether it lived on."""
+    """Call `function` in a forked process, killed after `seconds`; whether it finished."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -49,7 +49,7 @@ def life(function, *, seconds=None):
 
 
 class Kill(keras.callbacks.Callback):
-    """Kills this process in a batch, counted from its start."""
+    """Kills this process at the end of a batch, counted from the start of training."""
 
     def __init__(self, batch):
         super().__init__()
@@ -78,7 +78,7 @@ def model_and_data(in_graph=True):
 
 
 def fit(backup, *callbacks, shuffled=False, in_graph=True):
-    """Train with BackupAndRestore; with a call for each epoch where its data are in an order."""
+    """Train with BackupAndRestore; where the data are shuffled, with a call per epoch."""
     model, x, y = model_and_data(in_graph)
     callbacks = [backup(), *callbacks]
     options = {"shuffle": False, "callbacks": callbacks, "verbose": 0}
@@ -100,7 +100,7 @@ def fit_and_save(path, *arguments, **options):
 
 
 def fits(folder, kills, shuffled=False, in_graph=True, **options):
-    """One undisturbed run; one that is killed so many times, in batches that chance chooses."""
+    """One uninterrupted run, and one that is killed in random batches."""
 
     def backup(name):
         return functools.partial(
@@ -122,7 +122,7 @@ def fits(folder, kills, shuffled=False, in_graph=True, **options):
 
 
 def killed_in_a_backup(folder, kills):
-    """Killed where Keras 3 has written a half of a backup, the second of each life."""
+    """Killed when Keras 3 has half written a backup, the second of each life."""
 
     def dies():
         whole, calls = keras.Model.save_weights, []
@@ -176,7 +176,7 @@ def prepare(folder):
 
 
 def finetunes(folder, kills):
-    """`ktr.finetune`, killed after times that chance chooses, some of them in a write."""
+    """`ktr.finetune`, killed after random times, some of them during a write."""
     assert life(lambda: prepare(folder))
     started = time.monotonic()
     assert life(lambda: finetune(folder, folder / "whole.keras"))

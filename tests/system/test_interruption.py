@@ -89,7 +89,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(tmp_path):
     _, status = os.waitpid(child(write), 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     assert path.read_bytes() == b"old"
-    assert len(list(tmp_path.glob(".writing-*"))) == 1  # in nobody's way:
+    assert len(list(tmp_path.glob(".writing-*"))) == 1  # harmless:
     with atomic.atomic_write(path) as temporary:
         temporary.write_bytes(b"new")
     assert path.read_bytes() == b"new"
