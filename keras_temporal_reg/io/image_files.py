@@ -118,8 +118,8 @@ def list_images(folder: Any) -> list[Path]:
     natsort = _import("natsort")
     found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
     visible = (p for p in found if not p.name.startswith("."))
-    # PRESORT: a fixed order for names such as f1.png and f01.png too.
-    return natsort.natsorted(visible, key=lambda path: path.name, alg=natsort.ns.PRESORT)
+    # Sorted first, for a fixed order of names such as f1.png and f01.png.
+    return natsort.natsorted(sorted(visible), key=lambda path: path.name)
 
 
 @contextlib.contextmanager
