@@ -114,14 +114,16 @@ def public_value(name):
 
 
 def public_members(module):
-    """Path and value of what a package exports, or of what a module itself defines."""
+    """Path and value of the functions, classes and tasks that a module exports or defines."""
     own = {
         name
         for name, value in vars(module).items()
         if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
     }
     for name in getattr(module, "__all__", own):
-        yield f"{module.__name__}.{name}", getattr(module, name)
+        value = getattr(module, name)
+        if callable(value) or isinstance(value, ktr.tasks.Task):
+            yield f"{module.__name__}.{name}", value
 
 
 @pytest.mark.parametrize("name", PUBLIC)

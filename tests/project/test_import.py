@@ -84,7 +84,7 @@ def test_the_import_loads_the_library_alone():
     )
     others, own = output.splitlines()[-2:]
     assert others == "keras_temporal_reg"
-    assert own.split() == sorted(LIBRARY)
+    assert {*LIBRARY} <= {*own.split()} <= {*LIBRARY, "io"}  # data.from_directory reads images
 
 
 def test_the_command_is_imported_without_tensorflow():
