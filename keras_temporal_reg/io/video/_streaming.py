@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import itertools
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
@@ -65,5 +66,5 @@ def find_cuts(frames: np.ndarray) -> list[int]:
         [0, 1], exceeds `CUT_THRESHOLD`, which motion within a shot does not reach.
     """
     small = frames[:, ::2, ::2].astype(np.float32) / 255.0
-    changes = (float(np.abs(b - a).mean()) for a, b in zip(small, small[1:]))
+    changes = (float(np.abs(b - a).mean()) for a, b in itertools.pairwise(small))
     return [index for index, change in enumerate(changes, 1) if change > CUT_THRESHOLD]
