@@ -184,7 +184,8 @@ def rescale_transforms(transforms: Any, from_size: Sequence[Any], to_size: Seque
     ``(i + 1/2) / n`` on every grid.
 
     Args:
-        transforms: ``(batch, 8)`` for images of `from_size`; float32 tensor, or NumPy array.
+        transforms: ``(batch, 8)`` for images of `from_size`; float32 tensor, NumPy array, or
+            nested list, which becomes a tensor.
         from_size: ``(height, width)`` in pixels; numbers or scalar tensors. Only the ratio to
             `to_size` counts.
         to_size: ``(height, width)`` in pixels; likewise.
@@ -199,6 +200,8 @@ def rescale_transforms(transforms: Any, from_size: Sequence[Any], to_size: Seque
         >>> finer[0, 2].numpy().item()  # six pixels there
         6.0
     """
+    if not tf.is_tensor(transforms) and not isinstance(transforms, np.ndarray):
+        transforms = tf.convert_to_tensor(transforms, tf.float32)
     sizes = (*from_size, *to_size)
     if not any(tf.is_tensor(size) for size in sizes):
         if sizes[:2] == sizes[2:]:

@@ -314,6 +314,12 @@ def test_rescale_transforms_of_a_shift_is_the_shift_times_the_scale():
     np.testing.assert_allclose(carried, [[1, 0, 9, 0, 1, -4, 0, 0]], atol=1e-5)
 
 
+def test_rescale_transforms_takes_nested_lists():
+    half_pixel = [[1.0, 0, 0.5, 0, 1, 0, 0, 0]]
+    for size, expected in ((8, 0.5), (16, 1.0)):
+        assert transforms.rescale_transforms(half_pixel, (8, 8), (size, size))[0, 2] == expected
+
+
 def test_rescale_transforms_to_the_same_size_changes_nothing():
     rows = ktr.RandomAffine().sample(3, 8, 9)
     np.testing.assert_array_equal(transforms.rescale_transforms(rows, (8, 9), (8, 9)), rows)
