@@ -23,12 +23,14 @@ class Method(NamedTuple):
         contrast: weight of the term that keeps the contrast, as in the losses.
         augmented: x and y are moved by T, without a counterpart.
         noise: counterparts differ by noise in place of T.
+        pair_fraction: share of each batch that gets a counterpart, in (0, 1].
     """
 
     regularizer: str | None = None
     contrast: float = 0.0
     augmented: bool = False
     noise: bool = False
+    pair_fraction: float = 1.0
 
     @property
     def passes(self) -> int:

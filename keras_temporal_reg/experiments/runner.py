@@ -143,7 +143,7 @@ def batches(setting: Setting, method: Method, seed: int, start: int, stop: int) 
         return dataset
     transform, perturbation = (None, _add_noise) if method.noise else (motion, None)
     return pair_with_transformed(
-        dataset, transform, perturbation, problem.make_input, seed=seed
+        dataset, transform, perturbation, problem.make_input, method.pair_fraction, seed
     ).prefetch(2)
 
 

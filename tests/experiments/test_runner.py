@@ -11,7 +11,6 @@ from keras_temporal_reg import metrics
 from keras_temporal_reg.experiments import datasets, runner, scenes
 from keras_temporal_reg.experiments.configs import (
     AUGMENTED,
-    INVARIANCE,
     JACOBIAN,
     METHODS,
     PLAIN,
@@ -58,15 +57,16 @@ def _ignore(steps):
 
 
 def test_the_same_seed_gives_the_same_batches(setting):
-    for name in (PLAIN, AUGMENTED, JACOBIAN):
-        for a, b in zip(_first(setting, name, 1), _first(setting, name, 1)):
+    for name in (PLAIN, JACOBIAN):
+        first, again = (_first(setting, name, 1) for _ in range(2))
+        for a, b in zip(first, again):
             np.testing.assert_array_equal(a, b)
-        assert np.any(_first(setting, name, 1)[0] != _first(setting, name, 2)[0])
+    assert np.any(_first(setting, PLAIN, 1)[0] != _first(setting, PLAIN, 2)[0])
 
 
 def test_all_methods_see_the_same_crops(setting):
     plain = _first(setting, PLAIN, 1)
-    for name in ("noise-stability", INVARIANCE, JACOBIAN):
+    for name in ("noise-stability", JACOBIAN):
         x, y = _first(setting, name, 1)
         np.testing.assert_array_equal(x[::2], plain[0])
         np.testing.assert_array_equal(y[::2, ..., :2], plain[1])
