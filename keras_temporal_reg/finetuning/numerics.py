@@ -82,6 +82,7 @@ class StopAtNonFiniteLoss(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if not all(math.isfinite(value) for value in (logs or {}).values()):
             raise NonFiniteLoss(
-                f"the loss is NaN or infinite after part {epoch + 1} of the run, so no model was "
-                f"written; try a lower learning_rate. Received: {self._learning_rate}"
+                f"the loss is NaN or infinite after {int(self.model.optimizer.iterations)} steps, "
+                "so no model was written; try a lower learning_rate. "
+                f"Received: {self._learning_rate}"
             )
