@@ -24,7 +24,7 @@ ENVIRONMENTS = {
 
 
 class Variant(NamedTuple):
-    """One implementation: a file in cases/, where it runs, and what only it is told."""
+    """One implementation: a file in cases/, where it runs, and the settings that only it gets."""
 
     label: str
     case: str

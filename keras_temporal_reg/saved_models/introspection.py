@@ -92,7 +92,7 @@ def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
 
     Raises:
         ModelError: if the model has several inputs or outputs, other channels than the task, an
-            output that is no image or of another aspect, or cannot take images of that size.
+            output that is no image or has a different aspect, or cannot take images of that size.
     """
     # Random, since a task may sort or scale by the values.
     probe = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)

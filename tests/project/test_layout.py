@@ -61,6 +61,13 @@ TESTED_ELSEWHERE = {
     "core/lazy": "project/test_import.py",
     "core/seeding": "data/test_pairing.py and test_model.py, through what draws",
     "core/validation": "the tests of what checks its arguments",
+    "io/video/_clip": "io/video/test_reader.py",
+    "saved_models/_errors": "saved_models/test_loading.py",
+    "saved_models/_formats": "saved_models/test_loading.py and saved_models/test_saving.py",
+    "saved_models/_hdf5": "saved_models/test_containers.py",
+    "saved_models/_hdf5_probe": "saved_models/test_containers.py",
+    "saved_models/_saved_model": "saved_models/test_loading.py and saved_models/test_safety.py",
+    "saved_models/_versions": "evaluation/test_report_content.py and experiments/test_results.py",
 }
 # Folders and files of tests that are named by what they ask, not by a module.
 OTHER_TESTS = {

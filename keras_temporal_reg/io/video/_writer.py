@@ -1,4 +1,4 @@
-"""Write clips, with the sound of another clip."""
+"""Write clips, with sound copied from an existing clip."""
 
 from __future__ import annotations
 
