@@ -25,7 +25,7 @@ def psnr(reference: Any, result: Any, max_value: float = 1.0) -> float:
 
     Example:
         >>> import numpy as np, keras_temporal_reg as ktr
-        >>> ktr.metrics.psnr(np.zeros((2, 8, 8, 3)), np.full((2, 8, 8, 3), 0.1))
+        >>> round(ktr.metrics.psnr(np.zeros((2, 8, 8, 3)), np.full((2, 8, 8, 3), 0.1)), 3)
         20.0
     """
     reference, result = (np.asarray(a, np.float64) for a in (reference, result))
