@@ -12,6 +12,7 @@ import sys
 
 
 def main() -> None:
+    """Read the file on standard input and print what was found."""
     seconds, max_bytes = int(sys.argv[1]), int(sys.argv[2])
     sys.path[:] = sys.argv[3:]
     with contextlib.suppress(ImportError):  # Windows has no resource module

@@ -1,13 +1,13 @@
-"""Refuse models that would run code, and what of that Keras leaves to us.
+"""Refuse models that would run code; the threat model of this package.
 
 Threat model
-    A model file is untrusted: it can be an attack, or damaged. Loading it must not run code of the
-    file, read or write other files, ask a network, fill the memory, crash or hang. Trusted are the
-    installed packages, the user's own code, and a file that the user allows to run code
-    (``--allow-code``, ``allow_code=True``); limits on sizes and damage hold for those too. Running
-    a model can still use much memory and time, as any network can.
+    A model file is untrusted: it can be an attack, or damaged. Loading it must not run code from
+    the file, read or write other files, use the network, fill the memory, crash or hang. Trusted
+    are the installed packages, the user's own code, and files that the user allows to run code
+    (``--allow-code``, ``allow_code=True``). The checks of sizes and of damage apply to those too.
+    Not covered: a loaded network can need any amount of memory and time to run.
 
-What Keras stops (tried with ``safe_mode=True`` on each stack; yes: it refuses)
+What Keras refuses (tried on each stack, with ``safe_mode=True``)
     ===================================================  =========  =========  ==========
     attack                                               3.15       tf_keras   2.15
     ===================================================  =========  =========  ==========
@@ -22,13 +22,13 @@ What Keras stops (tried with ``safe_mode=True`` on each stack; yes: it refuses)
     ===================================================  =========  =========  ==========
 
     Keras 3.0 to 3.11, which setup.py allows too, let some of these through (CVE-2025-1550, -8747,
-    -9905, -9906, -12058). No version limits what a file unpacks to, or survives HDF5 files on which
-    the HDF5 library crashes or hangs, and none looks into the graph of a SavedModel.
+    -9905, -9906, -12058). No version limits what a file unpacks to, checks the graph of a
+    SavedModel, or survives HDF5 files on which the HDF5 library crashes or hangs.
 
 What this package adds
-    - This module: a config may name only layers and functions of Keras, KerasCV and this package
-      that compute; a SavedModel's graph may hold only operations that compute.
-    - `_hdf5`: HDF5 files are read by a process of their own first.
+    - This module: a config may name only layers and functions of Keras, KerasCV, TensorFlow and
+      this package that compute; the graph of a SavedModel may hold only operations that compute.
+    - `_hdf5`: a process of its own reads each HDF5 file first, and finds arrays in other files.
     - `_containers`: limits on unpacked sizes; no pickles.
 """
 
