@@ -48,7 +48,7 @@ test-wheel: dist
 	cd dist && ../.venv-wheel/bin/python -c 'import keras_temporal_reg as k; assert "site-packages" in k.__file__'
 	.venv-wheel/bin/ktr --version
 	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[dev]" $(call locked,default)
-	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal -m "stacks and not slow"
+	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal -m "stacks and not (slow or system or tools)"
 
 test-wheels:
 	for each in $(PYTHONS); do \

@@ -18,22 +18,26 @@ hypothesis.settings.register_profile("soak", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ktr"))
 
 TESTS = pathlib.Path(__file__).parent
-# Their tests get the marker `tools`; those of the library get `stacks`. A test of the tools that
-# trains, saves or loads a network has `stacks` as well, in its own file.
-TOOLS = {"io", "evaluation", "finetuning", "experiments", "fuzz", "test_cli.py"}
-PROJECT = {"project"}
+# Markers by folder; pyproject.toml explains them. What is not listed tests the library.
+MARKERS = {
+    "evaluation": ["tools"],
+    "experiments": ["tools"],
+    "finetuning": ["tools", "stacks"],
+    "fuzz": ["tools"],
+    "io": ["tools"],
+    "project": [],
+    "system": ["system", "stacks"],
+    "test_cli.py": ["tools"],
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
-        if folder in TOOLS:
-            item.add_marker("tools")
-        elif folder not in PROJECT:
-            item.add_marker("stacks")
-        if "chromium" in item.fixturenames:
-            item.add_marker("browser")
+        markers = MARKERS.get(folder, ["stacks"])
+        for marker in [*markers, "browser"] if "chromium" in item.fixturenames else markers:
+            item.add_marker(marker)
 
 
 @pytest.fixture(autouse=True)

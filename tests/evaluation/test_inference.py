@@ -6,6 +6,7 @@ from tensorflow import keras
 
 from keras_temporal_reg.evaluation import inference
 
+pytestmark = pytest.mark.stacks
 layers = keras.layers
 
 
