@@ -34,7 +34,8 @@ __all__ = [
     "to_log",
 ]
 
-SATURATION = 0.95  # light above which a network must invent what was clipped
+SATURATION = 0.95
+"""Light above which a network must estimate what the camera clipped."""
 _SOFTNESS = 2.8  # pixels over which edges rise: bilinear warps are exact for no sharper ones
 _FINE = 2  # a clip is filmed at so many times its resolution, which keeps it sharp and exact
 _SHAPES = 14

@@ -14,7 +14,8 @@ import tensorflow as tf
 from keras_temporal_reg.tasks._encoding import as_float32, from_target, split_seed, to_display
 from keras_temporal_reg.tasks._task import Task
 
-OFFSET = 1.0 / 255.0  # added to light before the logarithm
+OFFSET = 1.0 / 255.0
+"""Light that is added before the logarithm is taken."""
 CURVE_EXPONENT, CURVE_OFFSET = 0.9, 0.6  # of the mean response curve
 
 
