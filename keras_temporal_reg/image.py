@@ -6,14 +6,14 @@ Conventions, used everywhere in this package:
 * Pixel centres lie at integers: the top left pixel is ``(0, 0)``, the image centre is
   ``((width - 1) / 2, (height - 1) / 2)``.
 * A transform is eight numbers ``[a0, a1, a2, b0, b1, b2, c0, c1]`` that map a point of the
-  *output* to the point of the *input* that is shown there: ``x' = (a0 x + a1 y + a2) / k``,
-  ``y' = (b0 x + b1 y + b2) / k``, ``k = c0 x + c1 y + 1``. It is the convention of
-  ``tfa.image.transform``.
-* Coordinates are float32 whatever the dtype of the images is.
+  *output* to the point of the *input* that it shows: ``x' = (a0 x + a1 y + a2) / k``,
+  ``y' = (b0 x + b1 y + b2) / k``, ``k = c0 x + c1 y + 1``, as in ``tfa.image.transform``.
+* Coordinates are float32 for images of every dtype.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -33,14 +33,14 @@ _log = logging.getLogger(__name__)
 
 
 def set_backend(name: str) -> None:
-    """Choose what `transform` runs on. Takes effect when a function is traced.
+    """Choose the implementation of `transform`, for functions that are traced from now on.
 
     Args:
-        name: ``"auto"``: the fastest that the context allows, never failing under XLA;
-            ``"xla"``: plain TensorFlow ops, which compile; ``"op"``: TensorFlow's own
+        name: ``"auto"``: the fastest that runs in the context, XLA included; ``"xla"``: plain
+            TensorFlow ops, which compile; ``"op"``: TensorFlow's own
             ``ImageProjectiveTransformV3``; ``"tfa"``: ``tfa.image.transform``. The last two
-            have no XLA kernel: inside a compiled function the plain ops run in their place.
-            The gradient is the exact adjoint with each of them.
+            have no XLA kernel: compiled functions use the plain ops instead. The gradient is
+            the exact adjoint with each of them.
 
     Raises:
         ValueError: if `name` is none of these.
@@ -61,7 +61,7 @@ def set_backend(name: str) -> None:
 
 
 def get_backend() -> str:
-    """The name last given to `set_backend`; ``"auto"`` at first."""
+    """The name of the current backend; ``"auto"`` by default. See `set_backend`."""
     return _backend
 
 
@@ -77,29 +77,30 @@ def transform(
     """Warp images by projective transforms, as `tfa.image.transform` does.
 
     It differs from that function in three ways: it compiles under ``jit_compile=True``, its
-    gradient in `images` is the exact adjoint of the warp, and it takes bfloat16 too.
+    gradient in `images` is the exact adjoint of the warp, at every order and under any tape,
+    and it accepts bfloat16.
 
     Args:
         images: ``(batch, height, width, channels)``, ``(height, width, channels)`` or
             ``(height, width)``; any float dtype, uint8, int32 or int64.
-        transforms: ``(8,)`` or ``(1, 8)`` for all images, or ``(batch, 8)``, one an image;
-            they map output points to input points (see the conventions of this module). No
+        transforms: ``(8,)`` or ``(1, 8)`` for all images, or ``(batch, 8)``, one per image.
+            They map output points to input points (see the conventions of this module). No
             gradient flows into them.
         interpolation: ``"nearest"`` or ``"bilinear"``.
-        fill_mode: what lies outside of the image: ``"constant"`` (`fill_value`),
+        fill_mode: what points outside the image show: ``"constant"`` (`fill_value`),
             ``"reflect"`` (d c b a | a b c d | d c b a), ``"wrap"`` (a b c d | a b c d),
             ``"nearest"`` (a a a a | a b c d | d d d d).
         output_shape: ``[height, width]`` of the result; that of `images` by default.
         name: a name for the operation.
-        fill_value: the number used by ``fill_mode="constant"``, and in every mode where a
-            projective transform sends a point to infinity.
+        fill_value: the fill of ``fill_mode="constant"``, and in every mode of points that a
+            projective transform maps to infinity.
 
     Returns:
-        The warped images: dtype and rank of `images`, height and width of `output_shape`.
+        The warped images: dtype and rank of `images`, height and width `output_shape`.
 
     Raises:
         ValueError: for an unknown mode, or arguments whose shapes do not fit.
-        TypeError: for a dtype that is not an image's.
+        TypeError: for images of an unsupported dtype.
 
     Example:
         >>> import tensorflow as tf, keras_temporal_reg as ktr
@@ -265,10 +266,10 @@ def _forward_function(images: tf.Tensor) -> Callable[..., tf.Tensor]:
 
 
 def compiles_here(*images: tf.Tensor) -> bool:
-    """Whether `transform` becomes an XLA program of its own where it is now called.
+    """Whether `transform` becomes an XLA program of its own in the current context.
 
-    Not in eager calls, each of which may bring another size; nor where TensorFlow's op has its
-    fast kernel for GPUs.
+    Not in eager calls, each of which may have images of a new size, nor on GPUs, for which
+    TensorFlow's op has a fast kernel.
     """
     if not may_compile() or tf.executing_eagerly() or not xla.should_compile(*images):
         return False
@@ -276,20 +277,16 @@ def compiles_here(*images: tf.Tensor) -> bool:
 
 
 def may_compile() -> bool:
-    """Whether parts of a step may be XLA programs, in which TensorFlow's op cannot be."""
+    """Whether parts of a step may be XLA programs, for which TensorFlow's op has no kernel."""
     return _backend in ("auto", "xla")
 
 
-_fallbacks_logged: set[str] = set()
-
-
+@functools.cache  # so that each backend is logged once
 def _log_fallback(backend: str) -> None:
-    if backend not in _fallbacks_logged:
-        _fallbacks_logged.add(backend)
-        _log.warning(
-            "image backend %r has no XLA kernel; compiled functions use plain TensorFlow ops.",
-            backend,
-        )
+    _log.warning(
+        "image backend %r has no XLA kernel; compiled functions use plain TensorFlow ops.",
+        backend,
+    )
 
 
 def _forward_plain(

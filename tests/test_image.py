@@ -409,10 +409,8 @@ def backends_without_a_kernel():
 
 
 @pytest.mark.parametrize("backend_name", backends_without_a_kernel())
-def test_backends_without_a_kernel_fall_back_under_xla_and_say_so_once(
-    backend_name, caplog, monkeypatch
-):
-    monkeypatch.setattr(image, "_fallbacks_logged", set())
+def test_backends_without_a_kernel_fall_back_under_xla_and_say_so_once(backend_name, caplog):
+    image._log_fallback.cache_clear()
     image.set_backend(backend_name)
     images = random_images((1, 7, 6, 1))
 
@@ -486,6 +484,17 @@ def test_warp_by_flow_agrees_with_scipy():
             np.testing.assert_allclose(moved[i, ..., c], expected, atol=1e-5)
     inside = (points[0] >= 0) & (points[0] <= 6) & (points[1] >= 0) & (points[1] <= 5)
     np.testing.assert_array_equal(image.flow_valid_mask(tf.constant(flow))[1], inside)
+
+
+@pytest.mark.parametrize("old", ["displace", "displacement_inside", "inside"])
+def test_old_names_work_and_name_the_new_ones(old):
+    new = {
+        "displace": "warp_by_flow",
+        "displacement_inside": "flow_valid_mask",
+        "inside": "valid_mask",
+    }[old]
+    with pytest.warns(DeprecationWarning, match=rf"image\.{old} is deprecated .*image\.{new}$"):
+        assert getattr(image, old) is getattr(image, new)
 
 
 def test_spatial_shape_is_static_where_it_can_be():

@@ -1,4 +1,4 @@
-"""Tests of T: what is drawn, how draws repeat, how a motion goes over to another grid."""
+"""Tests of T: what is drawn, how draws repeat, and motions on another pixel grid."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def draws(count=1000, height=31, width=41, seed=(1, 2), **ranges):
 
 
 def assert_fills_range(values, low, high):
-    """Of 1000 uniform draws, none lies outside, and both ends are come near."""
+    """Of 1000 uniform draws, none lies outside, and some are close to both ends."""
     slack, near = 1e-5, 0.02 * (high - low)
     assert low - slack <= values.min() <= low + near + slack
     assert high - near - slack <= values.max() <= high + slack
@@ -43,7 +43,7 @@ def both_ways_to_give(size):
     return [(size, -size, size), ((0.25 * size, 0.75 * size), 0.25 * size, 0.75 * size)]
 
 
-def test_sample_is_one_float32_row_of_eight_an_image():
+def test_sample_is_one_float32_row_of_eight_per_image():
     rows = ktr.RandomAffine().sample(5, 32, 48)
     assert rows.shape == (5, 8)
     assert rows.dtype == tf.float32
@@ -329,6 +329,21 @@ def test_rescale_transforms_takes_tensors_for_sizes():
     rows = ktr.RandomAffine().sample(3, 8, 9)
     tensors = transforms.rescale_transforms(rows, tf.constant([8, 9]), tf.constant([16, 18]))
     np.testing.assert_array_equal(tensors, transforms.rescale_transforms(rows, (8, 9), (16, 18)))
+
+
+@given(row=rows_of_transforms(), from_size=SIZES, to_size=SIZES)
+def test_rescale_transforms_of_arrays_is_the_matrix_product_in_float64(row, from_size, to_size):
+    scale_y, scale_x = np.divide(to_size, from_size)
+    change = [[scale_x, 0, (scale_x - 1) / 2], [0, scale_y, (scale_y - 1) / 2], [0, 0, 1]]
+    product = np.float64(change) @ matrices([row])[0] @ np.linalg.inv(change)
+    got = transforms.rescale_transforms(np.array([row]), from_size, to_size)
+    assert got.dtype == np.float64
+    np.testing.assert_allclose(matrices(got)[0], product / product[2, 2], rtol=1e-9, atol=1e-9)
+
+
+def test_carry_over_is_deprecated():
+    with pytest.warns(DeprecationWarning, match="transforms.rescale_transforms$"):
+        assert transforms.carry_over is transforms.rescale_transforms
 
 
 def pooled(images):

@@ -1,4 +1,4 @@
-"""The virtual camera: its motion is what it says, and small enough."""
+"""The virtual camera: frames follow the stated motion, which is small."""
 
 import numpy as np
 import pytest
@@ -72,3 +72,10 @@ def test_motion_of_finer_frames_is_the_same_motion():
 def test_a_path_of_one_frame_is_refused():
     with pytest.raises(ValueError, match=r"frames must be a whole number of at least 2.*1"):
         camera.path(1, 100, 100)
+
+
+def test_rescaled_is_deprecated():
+    known = camera.motion(camera.path(4, 120, 160))
+    with pytest.warns(DeprecationWarning, match="rescale_transforms$"):
+        finer = camera.rescaled(known, 2)
+    np.testing.assert_allclose(finer, camera.motion(camera.path(4, 120, 160), scale=2), atol=1e-12)
