@@ -20,6 +20,12 @@ def images(channels):
     return np.linspace(0.0, 1.0, int(np.prod(shape)), dtype=np.float32).reshape(shape)
 
 
+def load(name):
+    model = keras.models.load_model(FOLDER / name)
+    model.jit_compile = False  # compilation takes seconds
+    return model
+
+
 def assert_predicts_as_before(model, name):
     with np.load(FOLDER / "expected.npz") as expected:
         np.testing.assert_allclose(model.predict(images(1), verbose=0), expected[name], atol=1e-6)
@@ -32,7 +38,7 @@ def assert_trains(model, x, y):
 
 
 def test_regularized_model_loads_predicts_and_trains():
-    model = keras.models.load_model(FOLDER / "regularized.keras")
+    model = load("regularized.keras")
     assert type(model) is ktr.RegularizedModel
     assert model.pair_fraction == 0.5
     assert model.perturbation.get_config()["stddev"] == 0.01
@@ -50,7 +56,7 @@ def test_regularized_model_loads_predicts_and_trains():
 
 @pytest.mark.parametrize("name", PLAIN_FILES)
 def test_plain_model_with_the_loss_and_the_metric_loads_predicts_and_trains(name):
-    model = keras.models.load_model(FOLDER / name)
+    model = load(name)
     assert type(model.loss) is ktr.losses.SparseJacobianLoss
     assert model.loss.alpha == 0.6
     assert type(model.loss.distance) is keras.losses.LogCosh
