@@ -213,7 +213,8 @@ def test_a_step_of_a_gan_with_two_tapes(loss, context):
             tape.watch(output)
             score = tf.reduce_mean(tf.tanh(tf.nn.conv2d(output, critic, 1, "SAME")))
             regularized = loss(y_true, output)
-        penalty = tf.reduce_sum(tape.gradient(score + regularized, output) ** 2)
+            total = score + regularized
+        penalty = tf.reduce_sum(tape.gradient(total, output) ** 2)
         return regularized - score, score + 100.0 * penalty
 
     def together():
