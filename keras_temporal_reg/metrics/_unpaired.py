@@ -79,4 +79,5 @@ class Unpaired(keras.metrics.Metric):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Unpaired:
-        return cls(**{**config, "metric": keras.utils.deserialize_keras_object(config["metric"])})
+        # By way of keras.metrics, as Keras 2 needs it for its .h5 files.
+        return cls(**{**config, "metric": keras.metrics.deserialize(config["metric"])})
