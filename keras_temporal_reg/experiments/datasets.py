@@ -127,7 +127,7 @@ def of_clips(
         test = split.test[:frames] / np.float32(255.0)
         clips.append(ClipArrays(*task.encode(test)))
         # A frame that is not trained on, under a camera whose motion is known.
-        size = camera.frame_size(*test.shape[1:3], SIZE_MULTIPLE)
+        size = camera.frame_size(*test.shape[1:3], multiple=SIZE_MULTIPLE)
         filmed = scenes.film(test[len(test) // 2], CAMERA_FRAMES, seed, size)
         camera_clips.append(ClipArrays(*task.encode(filmed.frames), filmed.motion))
 
@@ -234,7 +234,7 @@ def _hdr(config: ExperimentConfig, folder: Path | None) -> Problem:
             )
         training, test = own[: -max(1, len(own) // 4)], own[-max(1, len(own) // 4) :]
         filmed = [
-            scenes.film(light, config.frames, n, camera.frame_size(*light.shape[:2], 8))
+            scenes.film(light, config.frames, n, camera.frame_size(*light.shape[:2], multiple=8))
             for n, light in enumerate(test)
         ]
 
