@@ -75,19 +75,20 @@ def quiet_tensorflow() -> Iterator[None]:
     stderr = sys.stderr
     terminal = os.dup(2)
     command = [sys.executable, "-I", "-S", "-c", _FILTER, START_LINES]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        os.dup2(process.stdin.fileno(), 2)
-        process.stdin.close()
-        sys.stderr = open(
-            terminal, "w", buffering=1, encoding=stderr.encoding, errors=stderr.errors
-        )
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)  # closes the pipe: the process ends
-            sys.stderr = stderr
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert process.stdin is not None
+    os.dup2(process.stdin.fileno(), 2)
+    process.stdin.close()
+    sys.stderr = open(terminal, "w", buffering=1, encoding=stderr.encoding, errors=stderr.errors)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)  # closes the pipe, so that the process ends
+        sys.stderr = stderr
+        # A child process that outlives the block keeps the pipe open.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
 
 
 def _is_standard(stream: TextIO) -> bool:

@@ -1,6 +1,7 @@
 """What a process of ``ktr`` imports and prints at its start, in processes of their own."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -121,6 +122,24 @@ def test_errors_are_shown_where_the_process_aborts(without_tensorflow):
     done = errors_of("os.abort()", without_tensorflow)
     assert done.returncode != 0
     assert lines(done.stderr) == lines(ERRORS + "from Python\n")
+
+
+GOES_ON = """
+import subprocess, sys
+from keras_temporal_reg.core import startup
+with startup.quiet_tensorflow():
+    child = [sys.executable, "-c", "import time; time.sleep(1000)"]
+    print(subprocess.Popen(child, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid)
+"""
+
+
+def test_a_child_process_that_goes_on_is_not_waited_for():
+    command = [sys.executable, "-c", "import sys; sys.argv = ['ktr']" + GOES_ON]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=300
+    )
+    os.kill(int(done.stdout), signal.SIGKILL)
+    assert done.returncode == 0
 
 
 def test_a_user_who_asks_for_the_log_gets_all_of_it(without_tensorflow):
