@@ -70,10 +70,10 @@ class ExperimentConfig:
         methods: names in `METHODS`; the first is the baseline.
         alphas: of those methods that have one.
         sizes: of the training data: stills per clip, or scenes.
-        base_steps: of training without a regularizer; 0: each method trains from scratch. In
-            `finetune` of one round, of which there are as many as it takes to converge.
-        rounds: at most.
-        steps: of each method.
+        base_steps: of training without a regularizer, which the methods start from; 0: each
+            method trains from scratch. With several rounds, of one round.
+        rounds: of that training, at most; it ends when one gains less than `CONVERGED`.
+        steps: of training by each method.
         rate: the learning rate of the methods, after its warm-up.
         channels: of the network's first level.
         frames: of each test clip, at most.
