@@ -108,9 +108,11 @@ def contrast_error(y: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
 
 
 def serialize(distance: Distance) -> Any:
+    """A name as it is; the config of a Keras object."""
     return distance if isinstance(distance, str) else keras.utils.serialize_keras_object(distance)
 
 
 def deserialize(config: Any) -> Any:
+    """The distance that `serialize` gave `config` for."""
     # By way of keras.losses, as Keras 2 needs it for its .h5 files.
     return keras.losses.deserialize(config) if isinstance(config, dict) else config
