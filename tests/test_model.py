@@ -222,6 +222,7 @@ def test_both_routes_give_the_same_loss_and_weights(loss_class):
     assert_same_weights(weights(by_data), weights(in_graph), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_all_compile_modes_give_the_same_weights():
     results, losses = [], []
     modes = (

@@ -86,6 +86,7 @@ def value_and_gradient(loss, y_true, y_pred):
     return value, tape.gradient(value, y_pred)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fraction", [1.0, 0.25])
 @pytest.mark.parametrize("loss", ["TransformInvarianceLoss", "SparseJacobianLoss"])
 def test_loss_is_the_same_in_every_context(loss, fraction):
@@ -177,6 +178,7 @@ def test_one_trace_over_epochs_and_the_last_batch(route):
     assert len(traces) == after_first_epoch
 
 
+@pytest.mark.slow
 def test_no_warning_of_retracing_over_epochs(caplog):
     images = np.random.default_rng(0).uniform(size=(10, 64, 64, 1)).astype(np.float32)
     network = keras.Sequential([keras.Input((64, 64, 1)), keras.layers.Conv2D(1, 1)])

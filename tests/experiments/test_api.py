@@ -158,6 +158,7 @@ def test_other_settings_are_other_runs(tmp_path, trained, small):
     assert _run(tmp_path, config=wider, seeds=(0,)).trained == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "experiment", ["colorization", "finetune", "small-data", "super-resolution"]
 )

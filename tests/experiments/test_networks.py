@@ -78,6 +78,7 @@ def test_super_resolution_begins_as_repeated_pixels(scale):
     assert changed.shape == repeated.shape and np.abs(changed - repeated).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_keras_alone_loads_them(tmp_path, name, suffix):

@@ -117,6 +117,7 @@ def check_tuned(before, after, photos):
     return result
 
 
+@pytest.mark.slow
 def test_models_of_this_stack_are_fine_tuned_for_plain_keras(models, photos, tmp_path):
     paths = []
     for form in OWN_FORMATS:
@@ -192,6 +193,7 @@ def test_training_goes_down_on_held_out_images(models, photos, tmp_path):
     assert result.val_loss[-1] < 0.8 * result.val_loss[0]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(models, photos, tmp_path):
     made = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -655,6 +657,7 @@ def chosen_for(monkeypatch, *arguments, trains=False, **options):
     return result, measured["clips"]
 
 
+@pytest.mark.slow
 def test_auto_for_denoising_in_values_up_to_255(plain, photos, tmp_path, monkeypatch):
     result, clips = chosen_for(
         monkeypatch,

@@ -153,6 +153,7 @@ def test_a_keras_file_of_keras_2(foreign):
         check_example(saved_models.load(folder / "network.keras").model, folder)
 
 
+@pytest.mark.slow
 def test_files_of_keras_3(foreign):
     folder = foreign("keras 3")
     for name in ("network.keras", "network.h5"):

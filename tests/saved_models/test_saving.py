@@ -20,6 +20,7 @@ def model():
     return network()
 
 
+@pytest.mark.slow
 def test_plain_keras_loads_what_was_saved(model, tmp_path):
     x = np.random.default_rng(0).random((1, 16, 16, 3)).astype(np.float32)
     np.savez(tmp_path / "example.npz", x=x, y=model(x))

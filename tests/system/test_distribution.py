@@ -116,6 +116,7 @@ def furthest(a, b):
 
 
 # One test, since each process takes its time to begin.
+@pytest.mark.slow
 def test_two_devices_train_what_one_process_does(tmp_path):
     cases = [*distributed.CASES, "split pairs"]
     (mirrored,) = in_processes([{"TEST_DEVICES": "2"}], cases, tmp_path)

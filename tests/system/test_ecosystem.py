@@ -83,6 +83,7 @@ def test_model_checkpoint_keeps_the_steadiest_which_trains_on(tmp_path):
     assert np.isfinite(fit(best, epochs=1)["loss"]).all()
 
 
+@pytest.mark.slow
 def test_backup_and_restore_goes_on_where_training_broke_off(tmp_path):
     class Broken(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -117,6 +118,7 @@ def test_tensorboard_gets_the_measures(tmp_path):
     assert any(MEASURE in tag for tag in found), found
 
 
+@pytest.mark.slow
 def test_keras_tuner_finds_an_alpha(tmp_path):
     keras_tuner = pytest.importorskip("keras_tuner")
     if not issubclass(keras.Model, importlib.import_module("keras").Model):
@@ -142,6 +144,7 @@ def test_keras_tuner_finds_an_alpha(tmp_path):
     assert tuner.get_best_hyperparameters()[0].get("alpha") == min(reached, key=reached.get)
 
 
+@pytest.mark.slow
 def test_set_random_seed_is_honoured():
     def trained():
         keras.utils.set_random_seed(3)
@@ -170,6 +173,7 @@ def test_an_export_serves_what_the_network_predicts(which, tmp_path):
     np.testing.assert_allclose(served.serve(tf.constant(x)), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_base_model_becomes_tflite(tmp_path):
     model = regularized()
     fit(model, epochs=1)
@@ -223,6 +227,7 @@ def test_every_public_class_with_a_config_comes_back_from_it():
         assert keras.utils.serialize_keras_object(other) == config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["op", "tfa"])
 def test_a_backend_chosen_by_name_trains_the_demos_network_in_the_graph(name, monkeypatch):
     traced = []
@@ -261,10 +266,10 @@ def test_a_backend_chosen_by_name_trains_the_demos_network_in_the_graph(name, mo
 
 
 @pytest.mark.parametrize("name", ["op", "tfa"])
-def test_under_xla_such_a_backend_gives_way_and_says_so_once(name, caplog, monkeypatch):
+def test_under_xla_such_a_backend_gives_way_and_says_so_once(name, caplog):
     if name == "tfa":
         pytest.importorskip("tensorflow_addons")
-    monkeypatch.setattr(image, "_fallbacks_logged", set())
+    image._log_fallback.cache_clear()
     image.set_backend(name)
     model = ktr.RegularizedModel(network(), ktr.RandomAffine(seed=0))
     model.compile("sgd", ktr.losses.TransformInvarianceLoss(), jit_compile=True)

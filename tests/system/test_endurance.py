@@ -20,6 +20,7 @@ def run(kind, number):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_training_for_long_takes_no_more_memory():
     found = run("steps", 1500)
     first, last = found["memory_mb"]

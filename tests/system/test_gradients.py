@@ -101,6 +101,7 @@ def test_transform_near_the_identity(context, backend):
 EPSILON = {tf.float16: 2.0**-10, tf.bfloat16: 2.0**-7, tf.float32: 2.0**-23}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("context", "backend", "dtype", "all_modes"),
     [

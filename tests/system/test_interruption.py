@@ -56,6 +56,7 @@ def test_killed_training_goes_on_from_its_backup_to_the_same_weights(way, tmp_pa
     assert_same([whole[n] for n in whole.files], [resumed[n] for n in whole.files])
 
 
+@pytest.mark.slow
 def test_killed_fine_tuning_goes_on_to_the_same_weights(tmp_path):
     killed("finetune", tmp_path)
     expected = saved_models.load(tmp_path / "whole.keras").model.get_weights()
@@ -165,6 +166,7 @@ def test_fine_tuning_finds_a_full_disk_before_it_trains(small_disk, tmp_path):
     assert os.listdir(small_disk) == ["kept.txt"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(monkeypatch, tmp_path):
     interrupted.prepare(tmp_path)
     whole, calls = np.savez, []

@@ -14,12 +14,11 @@ from helpers import interrupted
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg import cli, transforms
+from keras_temporal_reg import cli, tasks, transforms
 from keras_temporal_reg.data import _directory
 from keras_temporal_reg.finetuning import api as finetuning
 from keras_temporal_reg.io import image_files
 from keras_temporal_reg.losses import _regularized as losses
-from keras_temporal_reg.tasks import _task as tasks
 
 LOSSES = ("TransformInvarianceLoss", "SparseJacobianLoss")
 ROUTES = ("in graph", "data set")

@@ -204,6 +204,7 @@ def cubed(y_true, y_pred):
     return tf.reduce_mean(tf.abs(y_true - y_pred) ** 3, axis=-1)
 
 
+@pytest.mark.slow
 @given(
     seed=SEEDS,
     alpha=st.floats(0.1, 0.95),

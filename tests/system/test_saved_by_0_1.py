@@ -46,7 +46,12 @@ def test_regularized_model_loads_predicts_and_trains():
     motion = ktr.RandomAffine(translation=1.5, rotation=(0.0, 2.0), fill_mode="nearest", seed=3)
     assert model.transform.get_config() == motion.get_config()
     loss = ktr.losses.TransformInvarianceLoss(
-        alpha=0.7, reconstruction="mae", distance="ssim", border=1, contrast=0.1
+        alpha=0.7,
+        reconstruction="mae",
+        distance="ssim",
+        border=1,
+        contrast=0.1,
+        name=model.loss.name,
     )
     assert type(model.loss) is type(loss)
     assert model.loss.get_config() == loss.get_config()

@@ -115,6 +115,7 @@ def test_a_browser_shows_hostile_names_as_text_and_asks_for_nothing(hostile_page
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
+@pytest.mark.slow
 def test_no_command_opens_a_network_connection(tmp_path):
     clip_in(tmp_path / "clip", 4)
     script = """
