@@ -275,6 +275,7 @@ def test_gradient_is_the_adjoint(backend_name, modes):
     np.testing.assert_allclose(there, back, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradient_is_the_adjoint_under_xla():
     @tf.function(jit_compile=True)
     def compiled(images, transforms, upstream):

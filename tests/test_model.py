@@ -472,6 +472,7 @@ def test_expected_gradient_of_a_partly_paired_batch_is_that_of_full_pairing():
     assert np.abs(partly - full).max(axis=(1, 2, 3, 4)).min() > 0.1 * largest
 
 
+@pytest.mark.slow
 def test_metrics_of_a_batch_that_is_not_divisible_are_right():
     x, y = samples(8)
     base = network()
@@ -511,6 +512,7 @@ def test_validation_loss_is_the_reconstruction_loss():
     assert history["val_loss"] == pytest.approx([plain] * 2, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_data_whose_shapes_are_not_known_trains_and_evaluates():
     x, y = samples()
     spec = tf.TensorSpec((None, None, None, None), tf.float32)
@@ -582,6 +584,7 @@ def test_keras_cv_layers_of_all_kinds_perturb_in_the_training_step(name):
     assert_trains(network(), perturbation=getattr(keras_cv.layers, name)(**settings[name]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["RandomTranslation", "RandomBrightness", "RandomContrast"])
 def test_keras_preprocessing_layers_perturb_in_the_training_step(name):
     settings = {
@@ -687,6 +690,7 @@ def test_training_leaves_the_architecture_of_the_base_model():
     assert model.count_params() == base.count_params()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss_class", LOSSES)
 def test_saved_model_loads_and_trains_on(tmp_path, loss_class):
     x, y = samples()

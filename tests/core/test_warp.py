@@ -159,6 +159,7 @@ def test_gradient_is_that_of_finite_differences(transform):
     np.testing.assert_allclose(np.ravel(gradient), differences, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", [NEAR[2], FAR[0]])
 def test_adjoint_compiles_to_the_same(transform):
     upstream = random(2, HEIGHT, WIDTH, 3)
@@ -180,6 +181,7 @@ def test_a_batch_of_a_training_step_is_gathered():
         assert bool(warp._near_identity(motions, (size, size)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (2, 2)])
 @pytest.mark.parametrize("compiled", [True, False])
 def test_images_of_a_single_row_or_column(shape, compiled):

@@ -105,6 +105,7 @@ def compiles_its_own(function, *arguments):
     return any(attr["_XlaMustCompile"].b for attr in functions if "_XlaMustCompile" in attr)
 
 
+@pytest.mark.slow
 def test_loss_map_and_pairing_are_programs_of_their_own_in_a_plain_function():
     y_true, y_pred = paired_batch()
     assert compiles_its_own(ktr.losses.SparseJacobianLoss(), y_true, y_pred)
@@ -153,6 +154,7 @@ def test_a_loss_can_be_copied_after_it_was_used():
         np.testing.assert_allclose(tf.function(other)(y_true, y_pred), value, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["in-graph", "tf.data"])
 def test_one_trace_over_epochs_and_the_last_batch(route):
     traces = []

@@ -287,6 +287,7 @@ def test_numpy_arrays_are_accepted():
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fraction", [1.0, 0.4])
 @pytest.mark.parametrize("shape", [[None, None, None, 2], [None, 6, 8, 2], [5, None, None, 2]])
 def test_shapes_may_be_unknown_in_a_graph(shape, fraction):
@@ -315,6 +316,7 @@ def test_shapes_may_be_unknown_in_a_graph(shape, fraction):
         )
 
 
+@pytest.mark.slow
 def test_resolutions_may_be_unknown_in_a_graph():
     signature = [tf.TensorSpec([None, None, None, 2])] * 2
     traced = tf.function(lambda x, y: pair(x, y)[:2], input_signature=signature)

@@ -74,6 +74,7 @@ def _run(output, experiment="hdr", config=TINY, **options):
     return api.reproduce(experiment, output, config=config, show_progress=False, **options)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was_interrupted(tmp_path, trained, small, monkeypatch):
     whole = _run(tmp_path / "whole", seeds=(0,))
     assert trained == [2] * 4  # the base, and three methods
@@ -146,6 +147,7 @@ def test_rows_page_summary_and_plot_agree(tmp_path, trained, small, capsys):
     assert "Temporal error" in printed and "3 of 3 runs trained" in printed
 
 
+@pytest.mark.slow
 def test_other_settings_are_other_runs(tmp_path, trained, small):
     config = dataclasses.replace(TINY, methods=(PLAIN,))
     _run(tmp_path, config=config, seeds=(0,))

@@ -56,6 +56,7 @@ def _ignore(steps):
     pass
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_batches(setting):
     for name in (PLAIN, JACOBIAN):
         first, again = (_first(setting, name, 1) for _ in range(2))
@@ -94,6 +95,7 @@ def test_non_finite_pictures_are_refused_before_training(problem, value):
         runner.batches(setting, METHODS[PLAIN], 0, 0, 1)
 
 
+@pytest.mark.slow
 def test_plain_and_regularized_training_see_the_same_batches(setting):
     # With alpha 0 the regularized loss is the plain one, so the weights must agree.
     base = runner.train_base(setting, _ignore)
@@ -117,6 +119,7 @@ def test_training_to_convergence_stops_when_a_round_gains_nothing(setting, monke
     assert base.converged and steps == [2, 2] and passed == [3 * 2]
 
 
+@pytest.mark.slow
 def test_a_row_advances_the_bar_by_images_per_sample(setting):
     base = runner.Base(_network(2).get_weights())
     passed = []

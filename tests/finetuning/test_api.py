@@ -165,6 +165,7 @@ def of_keras_2(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_an_h5_file_of_keras_2_is_fine_tuned(of_keras_2, photos, tmp_path):
     check_tuned(of_keras_2 / "network.h5", tmp_path / "tuned.h5", photos)
 
@@ -204,6 +205,7 @@ def test_the_same_seed_gives_the_same_weights(models, photos, tmp_path):
     assert not same(made[0], made[2])
 
 
+@pytest.mark.slow
 def test_with_alpha_0_it_is_training_by_keras_alone(photos, tmp_path):
     # Without batch normalization, which sees the counterparts too.
     x = keras.Input((None, None, 3))
@@ -260,6 +262,7 @@ def test_pairs_may_differ_by_the_scale_of_the_model(models, tmp_path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sparse-jacobian", "transform-invariance"])
 def test_other_settings_train_too(method, plain, photos, tmp_path):
     result = finetune(
@@ -452,6 +455,7 @@ def test_a_resumed_run_gives_the_weights_of_an_undisturbed_one(
     assert sorted(os.listdir(tmp_path)) == ["resumed.keras", "whole.keras"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_of_other_settings_is_not_resumed(plain, photos, tmp_path, monkeypatch):
     output = tmp_path / "t.keras"
     options = {"task": "denoising", **QUICK}
@@ -760,6 +764,7 @@ def test_what_auto_chooses_with(colorizer, tinted, tmp_path, choosers):
     assert (x.shape, y.shape) == ((2, 16, 16, 1), (2, 16, 16, 2))
 
 
+@pytest.mark.slow
 def test_images_too_small_for_a_camera_are_listed(plain, tmp_path, choosers):
     (tmp_path / "p").mkdir()
     order = np.random.default_rng(0).permutation(4)
@@ -864,6 +869,7 @@ def interrupted(colorizer, tinted, tmp_path, monkeypatch, choosers):
     return functools.partial(finetune, colorizer, output, tinted)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_does_not_choose_again(
     interrupted, colorizer, tinted, tmp_path, choosers, monkeypatch
 ):
@@ -881,6 +887,7 @@ def test_a_resumed_run_does_not_choose_again(
     assert same(weights(tmp_path / "t.keras"), weights(tmp_path / "u.keras"), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -56,6 +56,7 @@ def test_seeds_are_read(name, tmp_path, monkeypatch):
         targets.check(name, content, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", targets.SEEDS)
 def test_mutations_are_read_or_refused_by_name(name, tmp_path):
     seeds = [*targets.SEEDS[name]()]

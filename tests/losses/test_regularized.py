@@ -369,6 +369,7 @@ def test_graph_and_xla_give_what_eager_gives():
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("sides", ["y_true", "both"])
 def test_channels_may_be_unknown_while_tracing(sides, jit_compile):

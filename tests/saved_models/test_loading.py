@@ -122,6 +122,7 @@ def check_example(loaded, folder):
         np.testing.assert_allclose(made, example["y"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_h5_file_of_keras_2_loads(foreign):
     folder = foreign("keras 2")
     loaded = saved_models.load(folder / "network.h5", for_training=True).model

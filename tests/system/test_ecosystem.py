@@ -265,6 +265,7 @@ def test_a_backend_chosen_by_name_trains_the_demos_network_in_the_graph(name, mo
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["op", "tfa"])
 def test_under_xla_such_a_backend_gives_way_and_says_so_once(name, caplog):
     if name == "tfa":

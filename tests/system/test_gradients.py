@@ -76,6 +76,7 @@ def slow_unless(fast, *case):
     return pytest.param(*case, marks=() if fast else pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("context", "backend", "modes"),
     [slow_unless(c == "eager" or m in FEW_MODES, c, b, m) for c, b in CONTEXTS for m in MODES],
@@ -92,6 +93,7 @@ def test_transform(context, backend, modes, transforms=ANY):
     assert_are_finite_differences(in_context(context, warped), random(3, *SIZE, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("context", "backend"), CONTEXTS)
 def test_transform_near_the_identity(context, backend):
     """Where the adjoint is a gather, not a scatter."""
@@ -147,6 +149,7 @@ def test_transform_in_lower_precision_is_that_of_float64(context, backend, dtype
             assert error <= most * weight(modes), modes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", ["eager", "graph", "xla", "a program of its own"])
 def test_warp_by_flow_in_images_and_flow(context):
     """Fractions of pixels stay between 0.2 and 0.8: there, the flow has derivatives."""
@@ -168,6 +171,7 @@ def test_warp_by_flow_in_images_and_flow(context):
     assert_are_finite_differences(in_context(context, of_flow), flow, step=0.02, rtol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("context", "backend", "size"),
     [*((*context, 8) for context in CONTEXTS), ("graph", "auto", COMPILED_ON_ITS_OWN)],
@@ -191,6 +195,7 @@ def test_losses(loss, context, backend, size):
     assert_are_finite_differences(in_context(context, of_output), output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("context", "loss"),
     [

@@ -38,6 +38,7 @@ def assert_same(a, b):
         np.testing.assert_array_equal(u, v)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way",
     [

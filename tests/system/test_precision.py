@@ -73,6 +73,7 @@ ROUNDING = {"mixed_float16": 2.0**-11, "mixed_bfloat16": 2.0**-8}
 OUTPUT_SUM, GRADIENT_SUM = 3 * 3 * 4, 8 * 16 * 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("route", ROUTES)
 def test_gradients_of_mixed_precision_are_those_of_full_precision(loss, route, policy):
@@ -208,6 +209,7 @@ def undone(loss, x, y, compiled):
     return str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_non_finite_loss_is_undone(compiled):
     x, y = samples(12)

@@ -53,6 +53,7 @@ def row_of(matrix):
 # The warp.
 
 
+@pytest.mark.slow
 @given(
     seed=SEEDS,
     sides=st.tuples(st.integers(1, 20), st.integers(1, 20)),
@@ -149,6 +150,7 @@ def paired(seed, batch, channels=2, motion=None):
     return pairing.pair(y, y, transform=motion, seed=(seed % 1000, 1))[:2]
 
 
+@pytest.mark.slow
 @given(
     seed=SEEDS,
     batch=st.integers(1, 5),
@@ -172,6 +174,7 @@ def test_pairs_in_another_order_have_the_same_losses(
     np.testing.assert_allclose(of_others.mean(), of_all.mean(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(
     seed=SEEDS,
     shift=st.tuples(st.integers(-3, 3), st.integers(-3, 3)),

@@ -450,6 +450,7 @@ def test_it_opens_quickly_with_all_videos_at_the_first_frame(opened, videos):
     assert counter(page) == "frame 1 of 60, 0.00 s"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", [1, 29, 30, 59])
 def test_the_scrubber_moves_all_videos_to_its_frame(opened, videos, frame):
     page = opened(a_report(moving(videos)))
@@ -479,6 +480,7 @@ def test_the_videos_play_in_step_and_stop_at_one_frame(opened, videos):
     assert page.inner_text(".play") == "Play"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off", [2, -2, 12])
 def test_a_video_that_is_off_is_brought_back(opened, videos, off):
     page = opened(a_report(moving(videos)))
