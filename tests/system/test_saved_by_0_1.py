@@ -1,4 +1,4 @@
-"""Models saved by version 0.1 load, predict and train (tests/data/saved_0_1/make.py made them)."""
+"""Models saved by version 0.1 load, predict and train (tests/saved_0_1/make.py made them)."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from tensorflow import keras
 import keras_temporal_reg as ktr
 
 KERAS_3 = hasattr(keras, "ops")
-FOLDER = pathlib.Path(__file__).parents[1] / "data/saved_0_1" / ("keras3" if KERAS_3 else "keras2")
+FOLDER = pathlib.Path(__file__).parents[1] / "saved_0_1" / ("keras3" if KERAS_3 else "keras2")
 PLAIN_FILES = ["plain.keras"] if KERAS_3 else ["plain.keras", "plain.h5"]
 
 
