@@ -19,13 +19,13 @@ demo: setup
 
 # Every behaviour once, on the default stack; pyproject.toml explains the markers.
 test: setup
-	$(call PYTEST,.venv) -m "not slow"
+	$(call PYTEST,.venv) -m "not slow and not browser"
 
 # All that CI runs: the slow tests too, the other two stacks, and the wheel.
 test-all: test test-slow test-legacy test-addons test-wheels
 
 test-slow: setup
-	$(call PYTEST,.venv) -m slow
+	$(call PYTEST,.venv) -m "slow or browser"
 
 # The environment of `make test`, with tf_keras in place of Keras 3.
 test-legacy: setup
@@ -48,7 +48,7 @@ test-wheel: dist
 	cd dist && ../.venv-wheel/bin/python -c 'import keras_temporal_reg as k; assert "site-packages" in k.__file__'
 	.venv-wheel/bin/ktr --version
 	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[dev]" $(call locked,default)
-	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal -m "stacks and not (slow or system or tools)"
+	TF_NUM_INTRAOP_THREADS=1 .venv-wheel/bin/pytest -n 2 --dist worksteal -m "wheel and not slow"
 
 test-wheels:
 	for each in $(PYTHONS); do \

@@ -20,14 +20,18 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ktr"))
 TESTS = pathlib.Path(__file__).parent
 # Markers by folder; pyproject.toml explains them. What is not listed tests the library.
 MARKERS = {
+    "losses": ["stacks", "wheel"],
+    "metrics": ["stacks", "wheel"],
+    "tasks": ["stacks", "wheel"],
+    "test_transforms.py": ["stacks", "wheel"],
     "evaluation": ["tools"],
     "experiments": ["tools"],
     "finetuning": ["tools", "stacks"],
     "fuzz": ["tools"],
-    "io": ["tools"],
+    "io": ["tools", "wheel"],
     "project": [],
     "system": ["system", "stacks"],
-    "test_cli.py": ["tools"],
+    "test_cli.py": ["tools", "wheel"],
 }
 
 

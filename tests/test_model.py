@@ -375,6 +375,7 @@ def test_transform_of_the_target_is_carried_over_to_its_pixel_grid():
     np.testing.assert_allclose(on_fine_grid, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair_fraction", [1.0, 0.25])
 def test_metrics_see_the_plain_samples_only(pair_fraction):
     x, y = samples(10)
@@ -759,6 +760,7 @@ def trained_weights(seed=None, global_seed=None):
     return weights(base)
 
 
+@pytest.mark.slow
 def test_seeded_runs_repeat_exactly():
     first = trained_weights(seed=5, global_seed=1)
     assert_same_weights(first, trained_weights(seed=5, global_seed=2))

@@ -157,6 +157,7 @@ os.write(2, b"E0000 a real error\n")
 """
 
 
+@pytest.mark.slow
 def test_a_real_command_prints_none_of_the_lines(tmp_path):
     """It imports TensorFlow, starts its devices and compiles by XLA."""
     (tmp_path / "my_task.py").write_text(OWN_TASK)

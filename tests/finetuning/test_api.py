@@ -187,6 +187,7 @@ def test_the_suffix_asks_for_another_form(models, photos, tmp_path):
 # What is trained.
 
 
+@pytest.mark.slow
 def test_training_goes_down_on_held_out_images(models, photos, tmp_path):
     result = super_resolve(
         models / "network.keras", tmp_path / "t.keras", photos, steps=30, learning_rate=1e-2
@@ -628,6 +629,7 @@ def test_auto_is_choose_alpha_and_then_fine_tuning_with_what_it_chose(colorizer,
     assert not same(weights(tmp_path / "t.keras"), weights(tmp_path / "v.keras"), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_where_no_alpha_stabilizes_no_model_is_written(colorizer, tinted, tmp_path, monkeypatch):
     monkeypatch.setattr(strength_search, "MAX_TRIALS", 1)
     message = r"found none, .*NOT APPLICABLE: .*t\.alpha\.png.*alpha a number"

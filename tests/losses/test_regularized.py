@@ -304,6 +304,7 @@ def test_pixels_from_outside_the_frame_are_masked(loss_class, distance):
 MIX = np.float32([[0.7, -0.3], [0.2, 1.1]])
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), gain=st.floats(-2, 2, width=32))
 def test_a_pointwise_linear_network_has_no_regularizer(seed, gain):
     def network(images):
@@ -585,6 +586,7 @@ def test_nested_and_persistent_tapes_give_the_gradient_of_one_tape(loss, mode):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.slow
 # Of 64 pixels, parts of a graph are XLA programs of their own.
 @pytest.mark.parametrize(
     ("loss", "mode", "size"),
