@@ -114,5 +114,9 @@ def serialize(distance: Distance) -> Any:
 
 def deserialize(config: Any) -> Any:
     """The distance that `serialize` gave `config` for."""
-    # By way of keras.losses, as Keras 2 needs it for its .h5 files.
-    return keras.losses.deserialize(config) if isinstance(config, dict) else config
+    if not isinstance(config, dict):
+        return config
+    if config["class_name"] == "function":
+        return keras.utils.deserialize_keras_object(config)
+    # Classes by way of keras.losses: the .h5 files of Keras 2 do not name their module.
+    return keras.losses.deserialize(config)

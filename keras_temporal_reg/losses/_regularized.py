@@ -120,7 +120,8 @@ class _RegularizedLoss(keras.losses.Loss):
         Returns:
             ``(R, height, width)`` float32 (float64 for float64 outputs), whose mean is L.
         """
-        y_true, y_pred = _in_full_precision(y_true), _in_full_precision(y_pred)
+        y_pred = _in_full_precision(y_pred)
+        y_true = tf.cast(y_true, y_pred.dtype)
         y_true = _paired_target.check(y_true, y_pred)
 
         def paired() -> tf.Tensor:

@@ -131,12 +131,16 @@ def value_ticks(low: float, high: float) -> list[float]:
         low, high = low - room, high + room
     ticks = [float(tick) for tick in locator.tick_values(low, high)]
     step = ticks[1] - ticks[0]
-    # The locator may leave out an end, or go one step beyond it.
-    if ticks[0] > low:
+    # The locator may leave out an end, or go a step beyond it.
+    while ticks[0] > low:
         ticks.insert(0, ticks[0] - step)
-    if ticks[-1] < high:
+    while ticks[-1] < high:
         ticks.append(ticks[-1] + step)
-    return [t for t in ticks if low - step * 0.999 < t < high + step * 0.999]
+    while ticks[1] <= low:
+        del ticks[0]
+    while ticks[-2] >= high:
+        del ticks[-1]
+    return ticks
 
 
 def tick_texts(ticks: Sequence[float]) -> list[str]:
