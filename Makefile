@@ -17,11 +17,11 @@ PYTHONS ?= python3.12 python3.13
 demo: setup
 	.venv/bin/ktr demo --output $(OUTPUT)
 
-# Every behaviour once, on the default stack; pyproject.toml explains the markers.
+# The default stack, without slow tests and the browser; pyproject.toml explains the markers.
 test: setup
 	$(call PYTEST,.venv) -m "not slow and not browser"
 
-# All that CI runs: the slow tests too, the other two stacks, and the wheel.
+# All that CI runs: those too, the other two stacks, and the wheel.
 test-all: test test-slow test-legacy test-addons test-wheels
 
 test-slow: setup
