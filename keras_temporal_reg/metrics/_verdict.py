@@ -54,7 +54,7 @@ class Verdict:
     def __str__(self) -> str:
         return self.sentence
 
-    # `verdict` returned a pair before version 0.3.
+    # `verdict` returned a pair before version 0.2.
     def __iter__(self) -> Iterator[Any]:
         deprecation.warn("a verdict as a pair", "its .outcome and .sentence")
         return iter((self.is_stabilized, self.sentence))
