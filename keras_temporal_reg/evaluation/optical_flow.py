@@ -6,6 +6,7 @@ extra ``video`` (OpenCV).
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from keras_temporal_reg import image
 from keras_temporal_reg.core import xla
+from keras_temporal_reg.io import image_files
 
 _DIS_MIN_SIDE = 16  # pixels that OpenCV's image pyramid needs
 
@@ -75,6 +77,42 @@ def trust_mask(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
     slope = sum(np.square(g) for part in (0, 1) for g in np.gradient(forward[..., part]))
     boundary = slope > 0.01 * length + 0.002
     return (~(occluded | boundary)).astype(np.float32)
+
+
+def of_clip(frames: Any, method: str = "dis") -> tuple[np.ndarray, np.ndarray]:
+    """The motion of a whole clip, as `metrics.flicker` and `metrics.stability` take it.
+
+    Args:
+        frames: ``(frames, height, width, 3)`` RGB, uint8 or float in [0, 1], at least 2 frames.
+        method: as in `estimate`.
+
+    Returns:
+        Flow from each frame to the next, ``(frames - 1, height, width, 2)``, and the mask of where
+        it can be trusted, ``(frames - 1, height, width)``.
+
+    Raises:
+        ValueError: for fewer than 2 frames or another shape.
+        ImportError: if OpenCV is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_temporal_reg.evaluation import optical_flow
+        >>> flow, mask = optical_flow.of_clip(np.zeros((3, 32, 32, 3), np.uint8))
+        >>> flow.shape, mask.shape
+        ((2, 32, 32, 2), (2, 32, 32))
+    """
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 2:
+        raise ValueError(
+            "frames must have shape (frames, height, width, 3) with at least 2 frames. Received: "
+            f"{frames.shape}"
+        )
+    if frames.dtype != np.uint8:
+        frames = image_files.to_uint8(frames)
+    luma = [to_luma(frame) for frame in frames]
+    forward = [estimate(a, b, method) for a, b in itertools.pairwise(luma)]
+    backward = [estimate(b, a, method) for a, b in itertools.pairwise(luma)]
+    return np.stack(forward), np.stack(list(map(trust_mask, forward, backward)))
 
 
 class FlowDifference:

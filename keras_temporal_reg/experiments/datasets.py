@@ -1,6 +1,6 @@
 """Training pictures and test clips of the demo and the experiments.
 
-Stills of the first half of each clip, and photographs, are trained on; frames of the second half
+Stills of the first half of each shot, and photographs, are trained on; frames of the second half
 are tested on. HDR reconstruction takes generated scenes or the user's own HDR pictures.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg.data._crops import Sample
-from keras_temporal_reg.evaluation import camera
+from keras_temporal_reg.evaluation import camera, optical_flow
 from keras_temporal_reg.experiments import networks, scenes
 from keras_temporal_reg.experiments.configs import ExperimentConfig
 from keras_temporal_reg.io import image_files, video
@@ -27,42 +28,80 @@ from keras_temporal_reg.tasks import Task, colorization, hdr, super_resolution
 HEIGHT = 128  # of the frames, in pixels
 PHOTO_HEIGHT = 192
 SIZE_MULTIPLE = 16  # the network of colorization halves its input four times
-STILLS = 16  # of the first half of each clip, in the demo
-TEST_FRAMES = 50  # of the second half of each clip, at most
+STILLS = 16  # of the first halves of each clip's shots, in the demo
+TEST_FRAMES = 50  # of the second half of each shot, at most
 CAMERA_FRAMES = 16  # of a clip that a virtual camera takes of a still
 CROP = 64  # height and width of the crops of y to train on
 
 
 class SplitClip(NamedTuple):
-    """A clip, split into frames to train on and later frames to test on.
+    """A clip whose shots are split: the first half of each to train on, the second to test on.
 
     Attributes:
         name: of the file, without its suffix.
-        first_half: ``(frames, height, width, 3)`` uint8 RGB.
-        test: the frames that follow, up to the next cut, `TEST_FRAMES` at most.
+        frames: ``(frames, height, width, 3)`` uint8 RGB.
+        shots: first frame of each shot, first frame to test on, and the frame after the last one
+            to test on.
         rate: frames per second.
     """
 
     name: str
-    first_half: np.ndarray
-    test: np.ndarray
+    frames: np.ndarray
+    shots: tuple[tuple[int, int, int], ...]
     rate: Any
 
+    @property
+    def test(self) -> np.ndarray:
+        """The test frames of all shots, one shot after the other."""
+        return np.concatenate([self.frames[middle:stop] for _, middle, stop in self.shots])
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """Which of the test frames start a new shot."""
+        lengths = [stop - middle for _, middle, stop in self.shots]
+        return tuple(np.cumsum(lengths[:-1]).tolist())
+
+    def limited_to(self, frames: int) -> SplitClip:
+        """The same with so many test frames per shot, at most."""
+        shots = ((start, middle, min(middle + frames, stop)) for start, middle, stop in self.shots)
+        return self._replace(shots=tuple(shots))
+
     def stills(self, count: int = STILLS) -> np.ndarray:
-        """Up to `count` frames of the first half, at least 2 apart from each other and from the
+        """Up to `count` frames of the first halves, at least 2 apart from each other and from the
         test frames.
         """
-        half = len(self.first_half)
-        places = np.linspace(0, half - 2, min(count, half // 2)).astype(int)
-        return self.first_half[places]
+        places = self._places()
+        return self.frames[places[_evenly(len(places), count)]]
+
+    def held_out(self, count: int, training: int = STILLS) -> np.ndarray:
+        """Up to `count` frames of the first halves that are none of the `training` stills."""
+        places = self._places()
+        others = np.delete(places, _evenly(len(places), training))
+        return self.frames[others[_evenly(len(others), count)]]
+
+    def _places(self) -> np.ndarray:
+        """Every other frame of the first halves, not next to a test frame."""
+        return np.concatenate(
+            [np.arange(middle - 2, start - 1, -2)[::-1] for start, middle, _ in self.shots]
+        )
 
 
 class ClipArrays(NamedTuple):
-    """A test clip in memory: x and y, and the motion of y from frame to frame where it is exact."""
+    """A clip in memory.
+
+    Attributes:
+        x: inputs, ``(frames, height, width, channels)``.
+        y: targets.
+        motion: of y from frame to frame, as in `metrics.flicker`.
+        mask: where it can be trusted; None: everywhere, since it is exact.
+        cuts: indices of the frames that start a new shot.
+    """
 
     x: np.ndarray
     y: np.ndarray
-    motion: np.ndarray | None = None
+    motion: np.ndarray
+    mask: np.ndarray | None = None
+    cuts: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +163,9 @@ def of_clips(
     """Train on stills of the first halves and on photographs; test on later frames."""
     clips, camera_clips = [], []
     for seed, split in enumerate(splits):
-        test = split.test[:frames] / np.float32(255.0)
-        clips.append(ClipArrays(*task.encode(test)))
+        split = split.limited_to(frames)
+        test = split.test / np.float32(255.0)
+        clips.append(ClipArrays(*task.encode(test), *optical_flow.of_clip(split.test), split.cuts))
         # A frame that is not trained on, under a camera whose motion is known.
         size = camera.frame_size(*test.shape[1:3], multiple=SIZE_MULTIPLE)
         filmed = scenes.film(test[len(test) // 2], CAMERA_FRAMES, seed, size)
@@ -141,27 +181,31 @@ def of_clips(
 
 
 def split(path: Path) -> SplitClip:
-    """Read a clip: its first half, and the first shot of its second half.
+    """Read a clip and split each of its shots in the middle.
 
     Raises:
-        ClipError: if the clip is too short or too narrow, or has a cut at its middle.
+        ClipError: if the clip is too narrow, or has no shot that is long enough.
     """
     frames, rate = video.read(path, height=HEIGHT, multiple=SIZE_MULTIPLE)
-    half = len(frames) // 2
-    if half < 2 or frames.shape[2] < CROP:
+    edges = [0, *video.find_cuts(frames), len(frames)]
+    # Stills of one shot do not show the colours of another.
+    shots = tuple(
+        (start, middle, min(middle + TEST_FRAMES, stop))
+        for start, stop in itertools.pairwise(edges)
+        if (middle := (start + stop) // 2) - start >= 2
+    )
+    if not shots or frames.shape[2] < CROP:
         raise video.ClipError(
-            f"clip {path} must have at least 4 frames that are at least half as wide as high. "
-            f"Received: {len(frames)} frames, scaled to {frames.shape[2]} x {frames.shape[1]}"
+            f"clip {path} must have at least 4 frames between two cuts, and frames that are at "
+            f"least half as wide as high. Received: {len(frames)} frames with cuts at "
+            f"{edges[1:-1]}, scaled to {frames.shape[2]} x {frames.shape[1]}"
         )
-    # Up to the next cut: a cut changes all pixels without flicker, and the stills do not show
-    # the colours of the next shot.
-    stop = min([t for t in video.find_cuts(frames) if t > half] + [half + TEST_FRAMES, len(frames)])
-    if stop - half < 2:
-        raise video.ClipError(
-            f"clip {path} must have at least 2 frames of one shot from its middle on. Received: a "
-            f"cut at frame {stop} of {len(frames)}"
-        )
-    return SplitClip(Path(path).stem, frames[:half], frames[half:stop], rate)
+    return SplitClip(Path(path).stem, frames, shots, rate)
+
+
+def _evenly(length: int, count: int) -> np.ndarray:
+    """Up to `count` indices below `length`, at even distances."""
+    return np.linspace(0, length - 1, min(count, length)).astype(int)
 
 
 def shipped_clips() -> list[Path]:

@@ -1,5 +1,6 @@
 """Measures of temporal stability and of image quality, and the verdict on a comparison."""
 
+from keras_temporal_reg.metrics._flicker import Flicker, excess_removed, flicker
 from keras_temporal_reg.metrics._image import psnr, ssim
 from keras_temporal_reg.metrics._registry import MEASURES, Measure
 from keras_temporal_reg.metrics._temporal import (
@@ -18,6 +19,7 @@ from keras_temporal_reg.metrics._warping import WarpingError, warping_error
 
 __all__ = [
     "MEASURES",
+    "Flicker",
     "Measure",
     "Outcome",
     "Stability",
@@ -25,6 +27,8 @@ __all__ = [
     "Verdict",
     "WarpingError",
     "contrast_ratio",
+    "excess_removed",
+    "flicker",
     "high_pass",
     "psnr",
     "relative_smoothness",

@@ -53,6 +53,15 @@ MEASURES: Mapping[str, Measure] = types.MappingProxyType(
         measure.key: measure
         for measure in (
             Measure(
+                "flicker",
+                "Flicker",
+                "Change between neighbouring frames that the motion of the reference does not "
+                "explain, per contrast of the result. What the reference itself has is the floor.",
+                "lower",
+                digits=2,
+                unit="% of contrast",
+            ),
+            Measure(
                 "temporal_error",
                 "Temporal error",
                 "Change over time that the reference does not have, divided by the change that it "

@@ -3,40 +3,62 @@
 Both are clips ``(frames, height, width, channels)``. ``hp(u) = u - G u`` is a temporal high-pass
 filter, with G a Gaussian over time at each pixel (as in `scipy.ndimage`: cut off at four sigma, the
 clip mirrored at its ends). No measure says enough alone, since fading, blurring and freezing each
-improve one of them: see `verdict`.
+improve one of them: see `verdict`. What the motion of the scene changes at a pixel is in them too:
+`flicker` takes it out.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg.core import validation
+from keras_temporal_reg.core import deprecation, validation
+from keras_temporal_reg.metrics._flicker import flicker
 from keras_temporal_reg.metrics._image import decibels
 
 _CHUNK_NUMBERS = 2**23  # numbers filtered at once, beside the frames that the filter spans
 _CHUNK_FRAMES = 16
 
 
-def stability(reference: Any, result: Any, sigma: float = 2.0) -> dict[str, float]:
-    """All measures of `Stability` of two whole clips.
+def stability(
+    reference: Any,
+    result: Any,
+    sigma: float = 2.0,
+    motion: Any = None,
+    mask: Any = None,
+    cuts: Sequence[int] = (),
+) -> dict[str, float]:
+    """All measures of two whole clips.
 
     Args:
         reference: v, ``(frames, height, width, channels)``, at least 2 frames.
         result: p, the same shape.
         sigma: of the temporal Gaussian, in frames.
+        motion: of the reference, as in `flicker`. None: it is not known, and flicker is not
+            measured.
+        mask: where the motion can be trusted, likewise.
+        cuts: indices of the frames that start a new shot.
 
     Returns:
-        As `Stability.result`.
+        As `Stability.result`, and ``flicker`` where the motion is known.
 
     Raises:
-        ValueError: if the clips differ in shape or have fewer than 2 frames.
+        ValueError: if the clips differ in shape or have fewer than 2 frames, or the motion does
+            not fit them.
     """
+    reference, result = np.asarray(reference), np.asarray(result)
     measured = Stability(sigma)
-    measured.update_state(reference, result)
-    return measured.result()
+    starts = sorted({0, *cuts})
+    for start, stop in zip(starts, [*starts[1:], None]):
+        measured.start_shot()
+        measured.update_state(reference[start:stop], result[start:stop])
+    measures = measured.result()
+    if motion is not None:
+        measures["flicker"] = flicker(result, motion, mask, cuts)
+    return measures
 
 
 def smoothness(reference: Any, result: Any, sigma: float = 2.0) -> float:
@@ -141,8 +163,8 @@ class Stability:
         self._centred = np.zeros(3)  # sums of v v, p p and v p about the frames' means
         self._squared_error = 0.0  # sum of squares of p - v
         self._deviations: Any = np.zeros(1)  # sums over frames of those of v and p, per channel
-        self._frame_flicker: list[float] = []
-        self._pixel_flicker: Any = 0.0  # sum over frames of the squares of hp(p - v)
+        self._frame_errors: list[float] = []
+        self._pixel_errors: Any = 0.0  # sum over frames of the squares of hp(p - v)
         self._shape: tuple[int, ...] = ()  # of a frame
 
     def update_state(self, reference: Any, result: Any) -> None:
@@ -177,10 +199,7 @@ class Stability:
         filter_v, filter_p = self._filters
         hp_v, hp_p = filter_v.push(v), filter_p.push(p)
         if len(hp_v):
-            self._high_passed += _energies(hp_v, hp_p)
-            frame_flicker, pixel_flicker = _flicker(hp_v, hp_p)
-            self._frame_flicker += frame_flicker
-            self._pixel_flicker = self._pixel_flicker + pixel_flicker
+            self._filter_results(hp_v, hp_p)
         centred_v, centred_p = _centred(v), _centred(p)
         vv, pp, vp = (
             _products(centred_v, centred_v),
@@ -192,8 +211,25 @@ class Stability:
         error = (p - v).ravel()
         self._squared_error += float(np.dot(error, error))
 
+    def _filter_results(self, hp_v: np.ndarray, hp_p: np.ndarray) -> None:
+        self._high_passed += _energies(hp_v, hp_p)
+        frame_errors, pixel_errors = _fast_errors(hp_v, hp_p)
+        self._frame_errors += frame_errors
+        self._pixel_errors = self._pixel_errors + pixel_errors
+
+    def start_shot(self) -> None:
+        """Let the next frame begin a new shot: the temporal filter starts anew with it."""
+        if self._filters[0].received:
+            self._filter_results(*(each.rest() for each in self._filters))
+            self._filters = (_HighPass(self.sigma), _HighPass(self.sigma))
+
     def flicker(self) -> tuple[np.ndarray, np.ndarray]:
-        """When and where the result flickers: root mean squares of ``hp(p - v)``.
+        """Deprecated name of `fast_errors`."""
+        deprecation.warn("Stability.flicker", "Stability.fast_errors")
+        return self.fast_errors()
+
+    def fast_errors(self) -> tuple[np.ndarray, np.ndarray]:
+        """When and where the error changes fast: root mean squares of ``hp(p - v)``.
 
         Returns:
             Per frame so far, ``(frames,)``, and per pixel, ``(height, width)``; float64.
@@ -201,10 +237,10 @@ class Stability:
         Raises:
             ValueError: with fewer than 2 frames.
         """
-        frame_flicker, pixel_flicker = _flicker(*self._rest())
+        frame_errors, pixel_errors = _fast_errors(*self._rest())
         return (
-            np.array(self._frame_flicker + frame_flicker),
-            np.sqrt((self._pixel_flicker + pixel_flicker) / self.frames),
+            np.array(self._frame_errors + frame_errors),
+            np.sqrt((self._pixel_errors + pixel_errors) / self.frames),
         )
 
     def result(self) -> dict[str, float]:
@@ -321,13 +357,13 @@ def _energies(hp_v: np.ndarray, hp_p: np.ndarray) -> np.ndarray:
     return np.array([np.dot(u, u) for u in flat], np.float64)
 
 
-def _flicker(hp_v: np.ndarray, hp_p: np.ndarray) -> tuple[list[float], np.ndarray]:
+def _fast_errors(hp_v: np.ndarray, hp_p: np.ndarray) -> tuple[list[float], np.ndarray]:
     """Root mean square of hp(p - v) per frame; sum over frames of its squares per pixel."""
     error = hp_p - hp_v
     channels = error.shape[-1]
     squares = np.einsum("thwc,thwc->thw", error, error)
-    frame_flicker = [math.sqrt(float(frame.mean()) / channels) for frame in squares]
-    return frame_flicker, squares.sum(axis=0, dtype=np.float64) / channels
+    frame_errors = [math.sqrt(float(frame.mean()) / channels) for frame in squares]
+    return frame_errors, squares.sum(axis=0, dtype=np.float64) / channels
 
 
 def _ratio(a: float, b: float) -> float:

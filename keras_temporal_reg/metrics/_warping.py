@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> flo
         frames: o, ``(frames, height, width, channels)``, at least 2.
         transforms_or_flow: the motion: ``(frames - 1, 8)`` transforms in the convention of
             `image.transform`, from points of ``o[t]`` to points of ``o[t + 1]``, or flow
-            ``(frames - 1, height, width, 2)``, ``(dx, dy)`` in pixels from t to t + 1.
+            ``(frames - 1, height, width, 2)``, ``(dx, dy)`` in pixels from t to t + 1. None: the
+            identity, for a static camera and scene.
         mask: ``(frames - 1, height, width)``, 1 where the motion can be trusted. Pixels whose
             motion leads out of the frame are always left out. None: 1 everywhere.
 
@@ -37,29 +39,11 @@ def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> flo
     Example:
         >>> import numpy as np, keras_temporal_reg as ktr
         >>> still = np.repeat(np.random.default_rng(0).uniform(size=(1, 8, 8, 3)), 3, axis=0)
-        >>> ktr.metrics.warping_error(still, np.zeros((2, 8, 8, 2)))
+        >>> ktr.metrics.warping_error(still, None)
         0.0
     """
-    frames = np.asarray(frames, np.float32)
-    motion = np.asarray(transforms_or_flow, np.float32)
-    if frames.ndim != 4 or len(frames) < 2:
-        raise ValueError(
-            "frames must have shape (frames, height, width, channels) with at least 2 frames. "
-            f"Received: {frames.shape}"
-        )
-    pairs = len(frames) - 1
-    flow_shape = (pairs, *frames.shape[1:3], 2)
-    if motion.shape not in ((pairs, 8), flow_shape):
-        raise ValueError(
-            f"transforms_or_flow must have shape {(pairs, 8)} or {flow_shape}. "
-            f"Received: {motion.shape}"
-        )
-    if mask is not None and np.shape(mask) != flow_shape[:3]:
-        raise ValueError(f"mask must have shape {flow_shape[:3]}. Received: {np.shape(mask)}")
     error = WarpingError()
-    error.update_state(frames[0])
-    for t in range(pairs):
-        error.update_state(frames[t + 1], motion[t], None if mask is None else mask[t])
+    update_with_clip(error, frames, transforms_or_flow, mask, name="transforms_or_flow")
     return error.result()
 
 
@@ -83,6 +67,7 @@ class WarpingError:
         """Forget all frames."""
         self.errors: list[float] = []  # of each pair of neighbours; NaN without a trusted pixel
         self._previous: np.ndarray | None = None
+        self._pixels: Any = 0.0  # sums over the pairs of error and mask, (2, height, width)
 
     def update_state(self, frame: Any, motion: Any = None, mask: Any = None) -> None:
         """Take the next frame.
@@ -99,8 +84,10 @@ class WarpingError:
             is_large = frame.shape[0] * frame.shape[1] >= _COMPILED_PIXELS
             unexplained = _compiled_unexplained if is_large else _unexplained
             arguments = (self._previous, frame, motion, mask)
-            total, weight = unexplained(*(tf.cast(a, tf.float32) for a in arguments))
-            self.errors.append(float(total) / float(weight) if weight > 0 else math.nan)
+            pixels = unexplained(*(tf.cast(a, tf.float32) for a in arguments)).numpy()
+            total, weight = pixels.sum(axis=(1, 2), dtype=np.float64)
+            self.errors.append(float(total / weight) if weight > 0 else math.nan)
+            self._pixels = self._pixels + pixels
         self._previous = frame
 
     def result(self) -> float:
@@ -108,11 +95,74 @@ class WarpingError:
         found = [error for error in self.errors if not math.isnan(error)]
         return float(np.mean(found)) if found else math.nan
 
+    def pixel_errors(self) -> np.ndarray:
+        """Mean over the pairs so far at each pixel, ``(height, width)``; NaN where no motion could
+        be trusted.
+
+        Raises:
+            ValueError: without a pair of neighbours.
+        """
+        if not self.errors:
+            raise ValueError("pixel_errors needs a pair of neighbours. Received: none")
+        total, weight = self._pixels
+        return np.divide(total, weight, out=np.full(total.shape, math.nan), where=weight > 0)
+
+
+def update_with_clip(
+    measure: Any,
+    frames: Any,
+    motion: Any,
+    mask: Any = None,
+    cuts: Iterable[int] = (),
+    name: str = "motion",
+) -> None:
+    """Give all frames of a clip to a measure of neighbours, such as `WarpingError`.
+
+    Args:
+        measure: has ``update_state(frame, motion, mask)``.
+        frames: as in `warping_error`.
+        motion: likewise.
+        mask: likewise.
+        cuts: indices of the frames that start a new shot.
+        name: of the argument `motion`, for errors.
+
+    Raises:
+        ValueError: if the shapes do not fit each other.
+    """
+    frames = np.asarray(frames, np.float32)
+    if frames.ndim != 4 or len(frames) < 2:
+        raise ValueError(
+            "frames must have shape (frames, height, width, channels) with at least 2 frames. "
+            f"Received: {frames.shape}"
+        )
+    pairs = len(frames) - 1
+    flow_shape = (pairs, *frames.shape[1:3], 2)
+    if motion is None:
+        motion = np.tile(np.float32([1, 0, 0, 0, 1, 0, 0, 0]), (pairs, 1))
+    motion = np.asarray(motion, np.float32)
+    if motion.shape not in ((pairs, 8), flow_shape):
+        raise ValueError(
+            f"{name} must have shape {(pairs, 8)} or {flow_shape}. Received: {motion.shape}"
+        )
+    if mask is not None and np.shape(mask) != flow_shape[:3]:
+        raise ValueError(f"mask must have shape {flow_shape[:3]}. Received: {np.shape(mask)}")
+    cuts = {*cuts}
+    measure.update_state(frames[0])
+    for t in range(pairs):
+        if t + 1 in cuts:
+            measure.update_state(frames[t + 1])
+        else:
+            measure.update_state(frames[t + 1], motion[t], None if mask is None else mask[t])
+
 
 def _unexplained(
     frame: tf.Tensor, following: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Masked sum of squares of ``warp(following) - frame``, and the sum of the mask."""
+) -> tf.Tensor:
+    """Masked square of ``warp(following) - frame``, summed over channels, and the mask.
+
+    Returns:
+        ``(2, height, width)``.
+    """
     following, motion = following[tf.newaxis], motion[tf.newaxis]
     if motion.shape.rank == 2:
         warped = image.transform(following, motion, "bilinear", "nearest")
@@ -121,8 +171,7 @@ def _unexplained(
         warped = image.warp_by_flow(following, motion)
         inside = image.flow_valid_mask(motion)
     mask *= inside[0]
-    error = tf.reduce_sum(tf.square(warped[0] - frame), axis=-1)
-    return tf.reduce_sum(mask * error), tf.reduce_sum(mask)
+    return tf.stack([mask * tf.reduce_sum(tf.square(warped[0] - frame), axis=-1), mask])
 
 
 _compiled_unexplained = xla.compiled(_unexplained)

@@ -9,8 +9,9 @@ from keras_temporal_reg.io.video._clip import (
     DecodedClip,
 )
 from keras_temporal_reg.io.video._color import resize, to_float32
+from keras_temporal_reg.io.video._cuts import CutFinder, find_cuts
 from keras_temporal_reg.io.video._reader import frames, info, read
-from keras_temporal_reg.io.video._streaming import chunks, find_cuts, prefetch
+from keras_temporal_reg.io.video._streaming import chunks, prefetch
 from keras_temporal_reg.io.video._writer import CODECS, write, writer
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ClipError",
     "ClipFrame",
     "ClipInfo",
+    "CutFinder",
     "DecodedClip",
     "chunks",
     "find_cuts",

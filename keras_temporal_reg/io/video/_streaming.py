@@ -1,18 +1,14 @@
-"""Frames as a stream: in chunks, decoded ahead of time, split at cuts."""
+"""Frames as a stream: in chunks, decoded ahead of time."""
 
 from __future__ import annotations
 
 import collections
 import concurrent.futures
-import itertools
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-import numpy as np
-
 from keras_temporal_reg.io.video._clip import BrokenClip
 
-CUT_THRESHOLD = 0.1
 _CHUNK_PIXELS = 2**20
 
 
@@ -53,18 +49,3 @@ def prefetch(items: Iterable[Any], count: int = 8) -> Generator[Any, None, None]
                 yield item
         finally:
             executor.shutdown(cancel_futures=True)
-
-
-def find_cuts(frames: np.ndarray) -> list[int]:
-    """Find the frames that start a new shot.
-
-    Args:
-        frames: ``(frames, height, width, 3)`` uint8.
-
-    Returns:
-        Indices of the frames whose mean absolute difference to the frame before, of values in
-        [0, 1], exceeds `CUT_THRESHOLD`, which motion within a shot does not reach.
-    """
-    small = frames[:, ::2, ::2].astype(np.float32) / 255.0
-    changes = (float(np.abs(b - a).mean()) for a, b in itertools.pairwise(small))
-    return [index for index, change in enumerate(changes, 1) if change > CUT_THRESHOLD]

@@ -1,17 +1,10 @@
-"""Chunks, prefetching and cuts."""
+"""Chunks and prefetching."""
 
 import threading
 
 import pytest
-from helpers.clips import shipped
 
 from keras_temporal_reg.io import video
-
-
-def test_cuts_of_a_real_clip_match_those_seen_by_eye():
-    # Seen by eye: a truck, traffic, a van, a street, a parked bicycle, and a last shot.
-    frames = video.read(shipped("bikes.mp4"), height=64).frames
-    assert video.find_cuts(frames) == [30, 76, 137, 187, 242]
 
 
 def test_prefetched_items_come_in_order_from_another_thread():
