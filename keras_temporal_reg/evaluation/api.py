@@ -46,10 +46,14 @@ class Evaluation:
     Attributes:
         verdict: on the last model against the first, by the rule of `metrics.verdict`; None with
             one model, or without references.
-        summary: a sentence: the verdict, or the main measures where there is none.
-        warnings: sentences on models that are smoother at the price of something else.
-        mean: name of a result (``"input"``, then each model) to key of a measure to the mean over
-            clips.
+        outcome: that of the verdict.
+        excess_removed: share of the flicker of the first model, beyond that of the reference, which
+            the last one does not have (`metrics.excess_removed`); None where it is not defined.
+        summary: sentences: the verdict and what to do next, or the main measures where there is no
+            verdict.
+        warnings: sentences on models whose steadiness has a price, beside what the verdict says.
+        mean: name of a result (``"input"``, each model, and ``"reference"`` where all clips have
+            one) to key of a measure to the mean over clips.
         clips: one by one.
         settings: of the run.
         versions: of the software.
@@ -58,6 +62,8 @@ class Evaluation:
     """
 
     verdict: metrics.Verdict | None
+    outcome: metrics.Outcome | None
+    excess_removed: float | None
     summary: str
     warnings: tuple[str, ...]
     mean: Mapping[str, Mapping[str, float]]
@@ -93,6 +99,7 @@ def evaluate(
     memory: float | None = None,
     sigma: float = 2.0,
     rate: float | None = None,
+    find_cuts: bool = True,
     allow_code: bool = False,
     show_progress: bool = True,
     command: str | None = None,
@@ -111,10 +118,12 @@ def evaluate(
         stills: images that a virtual camera moves over: their motion is known exactly.
         task: a task of `tasks`, its name, or the dotted path of a task of your own.
         value_range: the values of the models that stand for black and white.
-        flow_method: ``"dis"``, ``"farneback"`` or ``"none"``, for the warping error and tOF.
+        flow_method: ``"dis"``, ``"farneback"`` or ``"none"``, for flicker, the warping error and
+            tOF.
         memory: megabytes for a network's layers; larger frames are cut into tiles.
         sigma: of the temporal Gaussian of the stability measures, in frames.
         rate: frames per second, for folders.
+        find_cuts: find cuts in clips, and compare no frames across them.
         allow_code: load models that contain code of their own (Lambda layers).
         show_progress: show a progress bar.
         command: how this was called, for the report.
@@ -131,7 +140,7 @@ def evaluate(
         >>> print(result.verdict)  # doctest: +SKIP
     """
     task = tasks.find(task) if isinstance(task, str) else task
-    config = EvaluationConfig(task, value_range, flow_method, memory, sigma)
+    config = EvaluationConfig(task, value_range, flow_method, memory, sigma, find_cuts)
     if not models:
         raise ValueError("models must hold at least one model. Received: none")
     if not clips and not stills:
@@ -254,6 +263,7 @@ def _settings(
         "sigma": config.sigma,
         "flow": _describe_flow(config.flow_method, is_exact),
         "memory": config.memory,
+        "find_cuts": config.find_cuts,
     }
 
 
@@ -263,9 +273,9 @@ def _describe_flow(method: str, is_exact: bool) -> str:
     if method == "none":
         return "no flow was estimated"
     return (
-        f"{_FLOW_NAMES[method]}, estimated on the input between neighbouring frames; mask: forward "
-        "and backward flow agree, no motion boundary (Ruder et al. 2016), inside of the frame; "
-        "values in [0, 1]"
+        f"{_FLOW_NAMES[method]}, estimated between neighbouring frames of the reference, or of the "
+        "input where there is none; mask: forward and backward flow agree, no motion boundary "
+        "(Ruder et al. 2016), inside of the frame; values in [0, 1]"
     )
 
 
@@ -277,12 +287,14 @@ def _conclude(
     started: float,
 ) -> Evaluation:
     mean = conclusions.mean_over(clips)
-    has_reference = all(clip.has_reference for clip in clips)
-    verdict = conclusions.judge(mean, has_reference)
+    verdict = conclusions.judge(clips, mean)
+    removed = conclusions.excess_removed(clips)
     return Evaluation(
         verdict=verdict,
-        summary=conclusions.summarize(mean, has_reference, verdict, baseline_name),
-        warnings=conclusions.warn_of_losses(mean, has_reference),
+        outcome=None if verdict is None else verdict.outcome,
+        excess_removed=removed,
+        summary=conclusions.summarize(clips, mean, verdict, removed, baseline_name),
+        warnings=conclusions.warn_of_losses(clips, mean),
         mean=mean,
         clips=tuple(clips),
         settings=settings,
@@ -322,6 +334,11 @@ def show(result: Evaluation) -> None:
     print_line(f"Flow: {result.settings['flow']}.", "dim")
     for warning in result.warnings:
         print_line(f"WARNING: {warning}", "yellow")
-    print_line(result.summary, "" if result.verdict is None else _COLOURS[result.verdict.outcome])
+    if result.verdict is None:
+        print_line(result.summary)
+    else:
+        found = conclusions.describe(result.verdict, result.excess_removed)
+        print_line(found, _COLOURS[result.verdict.outcome])
+        print_line(result.verdict.next_step)
     if result.report is not None:
         print_line(f"Report: {result.report} ({result.seconds:.0f} s)")

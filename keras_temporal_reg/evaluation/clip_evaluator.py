@@ -28,6 +28,7 @@ INPUT = "input"
 REFERENCE = "reference"
 FLOW_PAIRS = 300  # pairs of neighbours per clip at which flow is estimated
 _PERFECT_PSNR = 45.0  # dB of a baseline prediction that leaves nothing to predict
+_NAMED_CUTS = 5  # in the note of a clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +40,12 @@ class ClipEvaluation:
         frames: number of frames measured.
         size: height and width of the clip's frames, in pixels.
         rate: frames per second.
-        measures: name of a result (``"input"``, then each model) to key of a measure to value.
-        per_frame: ``"flicker"``, rms of hp(p - v), and ``"psnr"``, to name of a result to one
-            value per frame.
+        measures: name of a result (``"input"``, each model, and ``"reference"`` where there is
+            one) to key of a measure to value. Of the reference, only flicker, the floor, and
+            warping error are measured; the others are NaN.
+        per_frame: key to name of a result to one value per frame: ``"flicker"``, of the frame with
+            the frame before, in % of contrast, NaN where the two were not compared;
+            ``"fast_error"``, the root mean square of hp(p - v); and ``"psnr"``, in dB.
         reference: what the results were compared with, as a phrase.
         notes: sentences for the user.
         is_complete: False where the clip ended too early; the frames before were measured.
@@ -61,6 +65,11 @@ class ClipEvaluation:
     def has_reference(self) -> bool:
         """Whether the results were compared with more than the input."""
         return self.reference != NO_REFERENCE
+
+
+def model_names(measures: Mapping[str, Any]) -> list[str]:
+    """The names of results that are models: neither the input nor the reference."""
+    return [name for name in measures if name not in (INPUT, REFERENCE)]
 
 
 class ClipEvaluator:
@@ -84,13 +93,15 @@ class ClipEvaluator:
         previews: Previews | None = None,
     ) -> None:
         self.clip, self.models, self.config, self.previews = clip, models, config, previews
-        self.results = {
-            name: ResultMeasures(config.sigma, is_compared=name != INPUT or clip.has_reference)
-            for name in (INPUT, *models)
-        }
+        is_compared = {INPUT: clip.has_reference, **dict.fromkeys(models, True)}
+        if clip.has_reference:
+            is_compared[REFERENCE] = False
+        self.results = {n: ResultMeasures(config.sigma, known) for n, known in is_compared.items()}
         self.notes = [*clip.notes]
         self.flow_step = self._choose_flow_step()
         self.count = 0  # frames measured
+        self.cuts: list[int] = []  # frames that start a new shot
+        self._cut_finder = video.CutFinder()
         self._last_images: dict[str, np.ndarray] = {}  # of the chunk before
 
     def run(self, start: Callable[..., Callable[..., Any]]) -> ClipEvaluation:
@@ -221,19 +232,29 @@ class ClipEvaluator:
     def _truth(
         self, target: np.ndarray, decoded: Mapping[str, DecodedFrames], pool: Executor
     ) -> Truth:
-        """The target of a chunk, its motion and its flow."""
+        """The target of a chunk, its motion, its flow and its cuts."""
         reference = decoded.get(REFERENCE, decoded[INPUT])
         numbers = range(self.count, self.count + len(target))
-        sampled = [i for i, number in enumerate(numbers) if self._is_sampled(number)]
+        cuts = self._find_cuts(reference)
+        sampled = [i for i, n in enumerate(numbers) if self._is_sampled(n) and i not in cuts]
         motions: dict[int, Motion]
         if self.clip.motion is None:
-            estimate = functools.partial(decoded[INPUT].motion, method=self.config.flow_method)
+            estimate = functools.partial(reference.motion, method=self.config.flow_method)
             motions = dict(zip(sampled, pool.map(estimate, sampled)))
         else:
             known = self.clip.motion
             motions = {i: (known[n - 1], None) for i, n in enumerate(numbers) if n > 0}
         flows = dict(zip(sampled, pool.map(reference.flow, sampled)))
-        return Truth(target, reference, motions, flows)
+        return Truth(target, reference, motions, flows, cuts)
+
+    def _find_cuts(self, reference: DecodedFrames) -> list[int]:
+        """The frames of a chunk that start a new shot."""
+        # A known motion leads from each frame to the next, so that there is no cut.
+        if not self.config.find_cuts or self.clip.motion is not None:
+            return []
+        cuts = [i for i, image in enumerate(reference.images) if self._cut_finder.is_cut(image)]
+        self.cuts += [self.count + i for i in cuts]
+        return cuts
 
     def _is_sampled(self, number: int) -> bool:
         """Whether flow from the frame before to this one is estimated."""
@@ -247,10 +268,16 @@ class ClipEvaluator:
                 f"The baseline prediction, {self.config.task.baseline_name}, is already right (a "
                 "grey clip?), so that contrast, structure and temporal error mean nothing."
             )
+        if self.cuts:
+            self.notes.append(_describe_cuts(self.cuts, self.count))
         compared = {name: result for name, result in self.results.items() if result.is_compared}
-        flicker = {name: result.stability.flicker() for name, result in compared.items()}
+        fast_errors = {name: result.stability.fast_errors() for name, result in compared.items()}
         if self.previews is not None:
-            self.previews.flicker_maps = {name: pixels for name, (_, pixels) in flicker.items()}
+            self.previews.flicker_maps = {
+                name: np.nan_to_num(result.flicker.pixels())
+                for name, result in self.results.items()
+                if not math.isnan(measures[name]["flicker"])
+            } or {name: pixels for name, (_, pixels) in fast_errors.items()}
         return ClipEvaluation(
             name=self.clip.name,
             frames=self.count,
@@ -258,10 +285,26 @@ class ClipEvaluator:
             rate=float(self.clip.rate),
             measures=measures,
             per_frame={
-                "flicker": {name: frames.tolist() for name, (frames, _) in flicker.items()},
+                "flicker": {n: result.frame_flicker() for n, result in self.results.items()},
+                "fast_error": {name: frames.tolist() for name, (frames, _) in fast_errors.items()},
                 "psnr": {name: result.psnr for name, result in compared.items()},
             },
             reference=self.clip.reference,
             notes=tuple(self.notes),
             is_complete=is_complete,
         )
+
+
+def _describe_cuts(cuts: Sequence[int], frames: int) -> str:
+    """A sentence on where new shots start, in frames counted from 1."""
+    if len(cuts) == frames - 1:
+        return (
+            f"All {frames} frames differ as at a cut, so that no two neighbours are compared: "
+            "flicker cannot be measured."
+        )
+    named = [f"{cut + 1}" for cut in cuts[:_NAMED_CUTS]]
+    if len(cuts) > _NAMED_CUTS:
+        named.append(f"{len(cuts) - _NAMED_CUTS} more")
+    places = f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else named[0]
+    count = "1 cut, at frame" if len(cuts) == 1 else f"{len(cuts)} cuts, at frames"
+    return f"{count} {places}; frames are not compared across a cut."

@@ -2,93 +2,160 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from keras_temporal_reg import metrics
-from keras_temporal_reg.evaluation.clip_evaluator import INPUT, ClipEvaluation
+from keras_temporal_reg.evaluation.clip_evaluator import (
+    INPUT,
+    REFERENCE,
+    ClipEvaluation,
+    model_names,
+)
 from keras_temporal_reg.metrics import MEASURES
-from keras_temporal_reg.metrics._verdict import TOLERANCE
-
-_PSNR_WARNING = 0.1  # dB
+from keras_temporal_reg.metrics._verdict import CONTRAST_SHIFT
 
 Measures = Mapping[str, float]
 
 
 def mean_over(clips: Sequence[ClipEvaluation]) -> dict[str, dict[str, float]]:
-    """Name of a result to key of a measure to the mean over clips."""
-    return {
-        name: {
-            key: float(np.mean([clip.measures[name][key] for clip in clips])) for key in MEASURES
-        }
-        for name in clips[0].measures
-    }
+    """Mean over clips of each measure of each result that all clips have.
+
+    A clip in which a measure is NaN for every result is left out of the mean of that measure.
+
+    Returns:
+        Name of a result to key of a measure to the mean.
+    """
+    names = [name for name in clips[0].measures if all(name in clip.measures for clip in clips)]
+    means: dict[str, dict[str, float]] = {name: {} for name in names}
+    for key in MEASURES:
+        values = np.array([[clip.measures[name][key] for name in names] for clip in clips])
+        is_measured = ~np.isnan(values).all(axis=1)
+        for name, column in zip(names, values[is_measured].T):
+            means[name][key] = float(np.mean(column)) if column.size else math.nan
+    return means
 
 
-def judge(mean: Mapping[str, Measures], has_reference: bool) -> metrics.Verdict | None:
+def judge(clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures]) -> metrics.Verdict | None:
     """The verdict on the last model against the first.
 
     Returns:
-        None where there is one model only, or no reference.
+        None where there is one model only, a clip without a reference, or nothing that tells
+        whether the results are steady: neither flicker nor temporal error.
     """
-    first, *others = (measures for name, measures in mean.items() if name != INPUT)
-    if not others or not has_reference:
+    first, *others = model_names(mean)
+    if not others or not _has_references(clips):
         return None
-    return metrics.verdict(first, others[-1], mean[INPUT]["psnr"])
+    if all(math.isnan(mean[first][key]) for key in ("flicker", "temporal_error")):
+        return None
+    return _judge(clips, mean, others[-1])
+
+
+def excess_removed(clips: Sequence[ClipEvaluation]) -> float | None:
+    """`metrics.excess_removed` of the last model against the first.
+
+    Returns:
+        None where `judge` gives none, and where no clip has flicker that its reference does not
+        have.
+    """
+    first, *others = model_names(clips[0].measures)
+    if not others or not _has_references(clips):
+        return None
+    before, after, reference = (
+        [clip.measures[name]["flicker"] for clip in clips]
+        for name in (first, others[-1], REFERENCE)
+    )
+    removed = metrics.excess_removed(before, after, reference)
+    return None if math.isnan(removed) else removed
+
+
+def describe(verdict: metrics.Verdict, removed: float | None) -> str:
+    """The verdict, and what `excess_removed` found, as sentences."""
+    if removed is None:
+        return verdict.sentence
+    change = "removes {:.0f} % of" if removed >= 0 else "adds {:.0f} % to"
+    change = change.format(100 * abs(removed))
+    return f"{verdict.sentence} It {change} the flicker that the reference does not have."
 
 
 def summarize(
+    clips: Sequence[ClipEvaluation],
     mean: Mapping[str, Measures],
-    has_reference: bool,
     verdict: metrics.Verdict | None,
+    removed: float | None,
     baseline_name: str,
 ) -> str:
-    """A sentence on what was found: the verdict where there is one, else the main measures."""
+    """What was found: the verdict and what to do next where there is one, else main measures."""
+    names = model_names(mean)
     if verdict is not None:
-        return verdict.sentence
-    names = [name for name in mean if name != INPUT]
-    baseline, first, last = mean[INPUT], mean[names[0]], mean[names[-1]]
-    if has_reference:
-        return (
-            f"{names[0]}: temporal error {first['temporal_error']:.3f} and PSNR "
-            f"{first['psnr']:.2f} dB; the baseline prediction, {baseline_name}, has "
-            f"{baseline['temporal_error']:.3f} and {baseline['psnr']:.2f} dB."
-        )
-    error = MEASURES["warping_error"]
-    before, after, of_input = (
-        error.text(measures[error.key]) for measures in (first, last, baseline)
-    )
-    if len(names) == 1:
-        return (
-            f"NOT JUDGED, since no reference was given: the warping error of {names[0]} is "
-            f"{before}, that of the input {of_input} (in {error.unit})."
-        )
+        return f"{describe(verdict, removed)} {verdict.next_step}"
+    if not _has_references(clips):
+        return f"NOT JUDGED, since no reference was given: {_against_input(mean)}."
+    if len(names) > 1:
+        return "NOT JUDGED, since neither flicker nor temporal error could be measured."
+    measures, baseline = mean[names[0]], mean[INPUT]
     return (
-        f"NOT JUDGED, since no reference was given: from {names[0]} to {names[-1]} the warping "
-        f"error changes from {before} to {after} (in {error.unit}), and contrast from "
-        f"{first['contrast_ratio']:.2f} to {last['contrast_ratio']:.2f} of the input's."
+        f"{names[0]}: flicker {_flicker(measures)} (the reference has {_flicker(mean[REFERENCE])}) "
+        f"and PSNR {measures['psnr']:.2f} dB (the baseline prediction, {baseline_name}, has "
+        f"{baseline['psnr']:.2f} dB)."
     )
 
 
-def warn_of_losses(mean: Mapping[str, Measures], has_reference: bool) -> tuple[str, ...]:
-    """A sentence on each model that is smoother than the first at the price of something else."""
-    names = [name for name in mean if name != INPUT]
-    before, warnings = mean[names[0]], []
-    for name in names[1:]:
-        after = mean[name]
-        if not after["smoothness"] > before["smoothness"]:
-            continue
-        if after["contrast_ratio"] < before["contrast_ratio"] - TOLERANCE:
-            warnings.append(
-                f"{name} is smoother than {names[0]} (S {before['smoothness']:.2f} -> "
-                f"{after['smoothness']:.2f}), but has less contrast "
-                f"({before['contrast_ratio']:.2f} -> {after['contrast_ratio']:.2f}), which alone "
-                "raises S. Compare S x C and temporal error."
-            )
-        if has_reference and after["psnr"] < before["psnr"] - _PSNR_WARNING:
-            warnings.append(
-                f"{name} is smoother than {names[0]}, but loses "
-                f"{before['psnr'] - after['psnr']:.2f} dB of PSNR: look for blur."
-            )
-    return tuple(warnings)
+def warn_of_losses(
+    clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures]
+) -> tuple[str, ...]:
+    """A sentence on each model that pays for its steadiness, where the verdict is on another.
+
+    Without a reference there is no verdict, and only contrast can be compared.
+    """
+    first, *others = model_names(mean)
+    if _has_references(clips):
+        verdicts = {name: _judge(clips, mean, name) for name in others[:-1]}
+        return tuple(
+            f"{name}: {verdict.sentence}"
+            for name, verdict in verdicts.items()
+            if verdict.outcome is metrics.Outcome.TRADE_OFF
+        )
+    before = mean[first]["contrast_ratio"]
+    return tuple(
+        f"{name} has less contrast than {first}: {mean[name]['contrast_ratio']:.2f} of that of "
+        f"the input, where {first} has {before:.2f}."
+        for name in others
+        if mean[name]["contrast_ratio"] < before - CONTRAST_SHIFT
+    )
+
+
+def _has_references(clips: Sequence[ClipEvaluation]) -> bool:
+    return all(clip.has_reference for clip in clips)
+
+
+def _judge(
+    clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures], name: str
+) -> metrics.Verdict:
+    """The verdict on a model against the first."""
+    first = model_names(mean)[0]
+    return metrics.verdict(
+        mean[first],
+        mean[name],
+        mean[INPUT]["psnr"],
+        clips=[(clip.measures[first], clip.measures[name]) for clip in clips],
+    )
+
+
+def _against_input(mean: Mapping[str, Measures]) -> str:
+    names = model_names(mean)
+    first, last = mean[names[0]], mean[names[-1]]
+    if len(names) == 1:
+        return f"{names[0]} has flicker {_flicker(first)}, the input {_flicker(mean[INPUT])}"
+    return (
+        f"from {names[0]} to {names[-1]}, flicker changes from {_flicker(first)} to "
+        f"{_flicker(last)}, and contrast from {first['contrast_ratio']:.2f} to "
+        f"{last['contrast_ratio']:.2f} of the input's"
+    )
+
+
+def _flicker(measures: Measures) -> str:
+    value = measures["flicker"]
+    return "of unknown size" if math.isnan(value) else f"{MEASURES['flicker'].text(value)} %"

@@ -24,9 +24,10 @@ class EvaluationConfig:
     Attributes:
         task: makes inputs, targets and baseline predictions.
         value_range: the values of the networks that stand for 0 and 1.
-        flow_method: optical flow of the warping error and tOF; one of `FLOW_METHODS`.
+        flow_method: optical flow of flicker, warping error and tOF; one of `FLOW_METHODS`.
         memory: megabytes for a network's layers; larger frames are cut into tiles. None: no limit.
         sigma: of the temporal Gaussian of the stability measures, in frames.
+        find_cuts: find cuts in clips, and compare no frames across them.
 
     Raises:
         ValueError: if a setting is out of its range.
@@ -37,6 +38,7 @@ class EvaluationConfig:
     flow_method: str = "dis"
     memory: float | None = None
     sigma: float = 2.0
+    find_cuts: bool = True
 
     def __post_init__(self) -> None:
         check_value_range(self.value_range)

@@ -27,8 +27,8 @@ class Previews:
         rate: frames per second.
 
     Attributes:
-        flicker_maps: name of a result to ``(height, width)``, the root mean square over time of
-            its high-pass filtered error.
+        flicker_maps: name of a result to ``(height, width)``, its flicker at each pixel, at least
+            0; no NaN.
     """
 
     def __init__(self, folder: Path, rate: Fraction) -> None:
@@ -69,8 +69,10 @@ class Previews:
         return np.stack([columns[:, column] for columns in self._columns[name]], axis=1)
 
     def column_of_most_flicker(self, name: str) -> int:
-        """The one of the kept columns where a result flickers most."""
-        flicker = self.flicker_maps[name]
+        """The one of the kept columns where a result flickers most; without a map, the middle."""
+        flicker = self.flicker_maps.get(name)
+        if flicker is None:
+            return _COLUMNS // 2
         return int(flicker[:, _positions(flicker.shape[1])].mean(axis=0).argmax())
 
     def heat(self, name: str) -> np.ndarray | None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from keras_temporal_reg import tasks
-from keras_temporal_reg.evaluation import report
-from keras_temporal_reg.evaluation.clip_evaluator import INPUT, ClipEvaluation
+from keras_temporal_reg.evaluation import conclusions, report
+from keras_temporal_reg.evaluation.clip_evaluator import (
+    INPUT,
+    REFERENCE,
+    ClipEvaluation,
+    model_names,
+)
 from keras_temporal_reg.evaluation.previews import MAX_FRAMES, Previews
 from keras_temporal_reg.metrics import MEASURES
 
 if TYPE_CHECKING:
     from keras_temporal_reg.evaluation.api import Evaluation
 
-_PLOTS = {"Flicker (rms of fast error)": "flicker", "PSNR, dB": "psnr"}
+_PLOTS = {"Flicker, % of contrast": "flicker", "Fast error": "fast_error", "PSNR, dB": "psnr"}
+_FLICKER_MAP = (
+    "Flicker at each pixel, in % of the contrast of the result; 0 where motion is unknown."
+)
+_FAST_ERROR_MAP = "Root mean square over time of the high-pass filtered error."
 
 
 def whole_report(
@@ -28,16 +38,20 @@ def whole_report(
         task: the task.
         command: how the evaluation was started.
     """
-    names = [name for name in result.mean if name != INPUT]
+    verdict = result.verdict
+    found = result.summary
+    if verdict is not None:
+        found = conclusions.describe(verdict, result.excess_removed)
     return report.Report(
-        title="Temporal stability of " + ", ".join(names),
-        verdict=result.summary,
-        outcome="not_judged" if result.verdict is None else result.verdict.outcome.value,
+        title="Temporal stability of " + ", ".join(model_names(result.mean)),
+        verdict=found,
+        next_step="" if verdict is None else verdict.next_step,
+        outcome="not_judged" if verdict is None else verdict.outcome.value,
         warnings=result.warnings,
         measures=[*MEASURES.values()],
         mean=_table(result.mean, task),
         clips=sections,
-        baselines=[_label(INPUT, task)],
+        baselines=[_label(INPUT, task), REFERENCE],
         command=command,
         facts={
             **result.versions,
@@ -56,8 +70,8 @@ def clip_section(clip: ClipEvaluation, previews: Previews, task: tasks.Task) -> 
         previews: what to show of it, complete.
         task: the task.
     """
-    first_model = next(name for name in clip.measures if name != INPUT)
-    column = previews.column_of_most_flicker(first_model)
+    column = previews.column_of_most_flicker(model_names(clip.measures)[0])
+    has_flicker = any(not math.isnan(values["flicker"]) for values in clip.measures.values())
     shown = min(clip.frames, MAX_FRAMES)
     notes = [f"Compared with {clip.reference}.", *clip.notes]
     if shown < clip.frames:
@@ -75,6 +89,7 @@ def clip_section(clip: ClipEvaluation, previews: Previews, task: tasks.Task) -> 
             )
             for name in previews.names
         ],
+        heat_meaning=_FLICKER_MAP if has_flicker else _FAST_ERROR_MAP,
         rows=_table(clip.measures, task),
         per_frame={
             title: {_label(name, task): v[:shown] for name, v in clip.per_frame[key].items()}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -56,14 +57,23 @@ class Truth:
     Attributes:
         target: y, ``(frames, height, width, channels)``.
         reference: the same as RGB.
-        motions: index of a frame to the motion that leads to it, of some or all frames.
-        flows: index of a frame to the flow of the reference that leads to it, of some or all.
+        motions: index of a frame to the motion of the reference that leads to it, of some or all
+            frames.
+        flows: index of a frame to the flow by which tOF compares the results with the reference.
+        cuts: indices of the frames that start a new shot.
     """
 
     target: np.ndarray
     reference: DecodedFrames
     motions: Mapping[int, Motion]
     flows: Mapping[int, np.ndarray]
+    cuts: Collection[int] = ()
+
+    def shots(self) -> Iterator[slice]:
+        """The parts of the chunk that lie in one shot each."""
+        yield from itertools.starmap(
+            slice, itertools.pairwise(sorted({0, *self.cuts, len(self.target)}))
+        )
 
 
 class ResultMeasures:
@@ -71,14 +81,22 @@ class ResultMeasures:
 
     Args:
         sigma: of the temporal Gaussian, in frames.
-        is_compared: False for the result that the others are compared with: only its warping
-            error is measured.
+        is_compared: False for what the others are compared with: only its flicker and its warping
+            error are measured.
+
+    Attributes:
+        stability: by differences at each pixel, of results that are compared.
+        flicker: in the space of y.
+        psnr: of each frame, in dB, of results that are compared.
     """
 
     def __init__(self, sigma: float, is_compared: bool) -> None:
         self.is_compared = is_compared
         self.stability = metrics.Stability(sigma)
-        self.psnr: list[float] = []  # of each frame, in dB
+        self.flicker = metrics.Flicker()
+        self.psnr: list[float] = []
+        self._frames = 0
+        self._pair_ends: list[int] = []  # frames that flicker compares with the frame before
         self._ssim = 0.0  # sum over the frames
         self._warping = metrics.WarpingError()
         self._flow_difference = optical_flow.FlowDifference()
@@ -91,20 +109,34 @@ class ResultMeasures:
             decoded: the same as RGB.
             truth: what to compare them with.
         """
-        for index, image in enumerate(decoded.images):
-            self._warping.update_state(image, *truth.motions.get(index, (None, None)))
+        for index, (frame, image) in enumerate(zip(prediction, decoded.images)):
+            motion = truth.motions.get(index, (None, None))
+            self.flicker.update_state(frame, *motion)
+            self._warping.update_state(image, *motion)
+        self._pair_ends += [self._frames + index for index in sorted(truth.motions)]
+        self._frames += len(prediction)
         if not self.is_compared:
             return
-        self.stability.update_state(truth.target, prediction)
+        for frames in truth.shots():
+            if frames.start in truth.cuts:
+                self.stability.start_shot()
+            self.stability.update_state(truth.target[frames], prediction[frames])
         errors = np.square(prediction - truth.target).mean(axis=(1, 2, 3))
         self.psnr += [decibels(float(error)) for error in errors]
         self._ssim += sum(map(ssim_of_frame, truth.reference.images, decoded.images))
         for index, flow in truth.flows.items():
             self._flow_difference.update_state(flow, decoded.flow(index))
 
+    def frame_flicker(self) -> list[float]:
+        """Flicker of each frame with the frame before; NaN where the two were not compared."""
+        values = np.full(self._frames, math.nan)
+        values[self._pair_ends] = self.flicker.pairs()
+        return values.tolist()
+
     def result(self) -> dict[str, float]:
         """Value of each of `metrics.MEASURES`; NaN for what was not measured."""
         found = self.stability.result() if self.is_compared else {}
+        found["flicker"] = self.flicker.result()
         found["ssim"] = self._ssim / len(self.psnr) if self.psnr else math.nan
         found["warping_error"] = self._warping.result()
         found["flow_difference"] = self._flow_difference.result()

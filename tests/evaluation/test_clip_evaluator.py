@@ -1,5 +1,6 @@
 """One pass over a clip, against the metrics on whole arrays, whatever the chunks."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -8,19 +9,25 @@ from scipy import ndimage
 from tensorflow import keras
 
 from keras_temporal_reg import metrics, tasks
-from keras_temporal_reg.evaluation import clips, previews
-from keras_temporal_reg.evaluation.clip_evaluator import INPUT, ClipEvaluator
+from keras_temporal_reg.evaluation import clip_evaluator, clips, optical_flow, previews
+from keras_temporal_reg.evaluation.clip_evaluator import INPUT, REFERENCE, ClipEvaluator
 from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.io import progress, video
 
 layers = keras.layers
 
 
-def moving(count=19, height=32, width=40):
-    noise = np.random.default_rng(0).uniform(size=(height, width + count, 3))
+def moving(count=19, height=32, width=40, seed=0, speed=1.4):
+    """A texture that moves to the left, in pixels per frame.
+
+    By no whole number, so that pixels do not come to lie on the edge of the frame, where the least
+    difference between two flows decides whether they count.
+    """
+    noise = np.random.default_rng(seed).uniform(size=(height, width + int(2 * count), 3))
     texture = ndimage.gaussian_filter(noise, (2, 2, 0))
     texture = (texture - texture.min()) / np.ptp(texture)
-    return np.stack([texture[:, t : t + width] for t in range(count)]).astype(np.float32)
+    frames = [ndimage.shift(texture, (0, -speed * t, 0), order=1)[:, :width] for t in range(count)]
+    return np.stack(frames).astype(np.float32)
 
 
 def blur():
@@ -65,17 +72,139 @@ def test_measures_are_those_of_the_whole_clip(pairs):
         assert result.per_frame["psnr"][name] == pytest.approx(
             [metrics.psnr(a, b) for a, b in zip(y, p)], rel=1e-4
         )
-        flicker = np.sqrt(((metrics.high_pass(p) - metrics.high_pass(y)) ** 2).mean((1, 2, 3)))
-        assert result.per_frame["flicker"][name] == pytest.approx(flicker, rel=1e-3)
+        fast = np.sqrt(((metrics.high_pass(p) - metrics.high_pass(y)) ** 2).mean((1, 2, 3)))
+        assert result.per_frame["fast_error"][name] == pytest.approx(fast, rel=1e-3)
 
 
-def test_known_motion_is_used_as_it_is(pairs):
-    y = np.stack([target for _, target in pairs])
+def squares(frames, flow, mask):
+    """Squared change of each frame that the flow does not explain, by SciPy; NaN without trust."""
+    height, width = frames.shape[1:3]
+    rows, columns = np.mgrid[:height, :width]
+    errors = []
+    for frame, following, (dx, dy), trust in zip(
+        frames[:-1], frames[1:], np.moveaxis(flow, -1, 1), mask
+    ):
+        places = [rows + dy, columns + dx]
+        warped = [
+            ndimage.map_coordinates(plane, places, order=1, mode="nearest")
+            for plane in np.moveaxis(following, -1, 0)
+        ]
+        inside = (places[0] >= 0) & (places[0] <= height - 1)
+        inside &= (places[1] >= 0) & (places[1] <= width - 1)
+        error = ((np.stack(warped, axis=-1) - frame) ** 2).sum(axis=-1)
+        errors.append((error * trust * inside).sum() / (trust * inside).sum())
+    return np.array(errors)
+
+
+def flicker(error, *shots):
+    """In % of contrast, from the mean squared change and the frames that it is of."""
+    contrast = np.concatenate([shot.var(axis=(1, 2)).sum(axis=-1) for shot in shots]).mean()
+    return 100 * np.sqrt(error / contrast)
+
+
+def test_flicker_is_of_the_output_by_the_motion_of_the_reference(pairs):
+    truth = np.stack([target for _, target in pairs])
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same")])
+    coded = [tasks.colorization.encode(frame) for frame in truth]
+    x, y = (np.stack(part) for part in zip(*coded))
+    result = evaluate(clip_of(coded), {"net": network}, task=tasks.colorization)
+    motion = optical_flow.of_clip(tasks.colorization.decode(x, y))
+    for name, output in (("net", network.predict(x, verbose=0)), (REFERENCE, y)):
+        errors = squares(output, *motion)
+        assert result.measures[name]["flicker"] == pytest.approx(
+            flicker(errors.mean(), output), rel=2e-3
+        )
+        found = result.per_frame["flicker"][name]
+        assert math.isnan(found[0])
+        assert found[1:] == pytest.approx(flicker(errors, output), rel=2e-2)
+        errors = squares(tasks.colorization.decode(x, output), *motion)
+        assert result.measures[name]["warping_error"] == pytest.approx(errors.mean(), rel=2e-3)
+    assert math.isnan(result.measures[INPUT]["flicker"])  # grey has no contrast
+    assert math.isnan(result.measures[REFERENCE]["psnr"])
+
+
+def test_two_shots_have_the_measures_of_each(pairs):
+    """Weighted by their numbers of frames; flicker and warping error by their pairs."""
+    other = moving(11, seed=5)
+    noise = np.random.default_rng(6).normal(0, 0.05, other.shape)
+    other = [*zip(np.clip(other + noise, 0, 1).astype(np.float32), other)]
+    model = blur()
+    whole = evaluate(clip_of([*pairs, *other]), {"blur": model})
+    assert whole.notes == (
+        f"1 cut, at frame {len(pairs) + 1}; frames are not compared across a cut.",
+    )
+    shots = [np.stack([x for x, _ in part]) for part in (pairs, other)]
+    truths = [np.stack([y for _, y in part]) for part in (pairs, other)]
+    blurred = [model.predict(x, verbose=0) for x in shots]
+    errors = np.concatenate([squares(p, *optical_flow.of_clip(v)) for p, v in zip(blurred, truths)])
+    found = whole.measures["blur"]
+    assert found["flicker"] == pytest.approx(flicker(errors.mean(), *blurred), rel=2e-3)
+    assert found["warping_error"] == pytest.approx(errors.mean(), rel=2e-3)
+    assert math.isnan(whole.per_frame["flicker"]["blur"][len(pairs)])
+    energies = [
+        [np.square(metrics.high_pass(u)).sum() for u in (v, p, p - v)]
+        for v, p in zip(truths, blurred)
+    ]
+    of_v, of_p, of_error = np.sum(energies, axis=0)
+    assert found["temporal_error"] == pytest.approx(np.sqrt(of_error / of_v), rel=1e-3)
+    assert found["smoothness"] == pytest.approx(np.sqrt(of_v / of_p), rel=1e-3)
+    apart = [evaluate(clip_of(part), {"blur": model}).measures["blur"] for part in (pairs, other)]
+    weights = [len(part) - 1 for part in (pairs, other)]
+    expected = np.average([m["flow_difference"] for m in apart], weights=weights)
+    assert found["flow_difference"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_one_cut_changes_a_measure_by_no_more_than_its_share_of_frames():
+    truth = moving(60)
+    noise = np.random.default_rng(1).normal(0, 0.05, truth.shape)
+    result = np.clip(truth + noise, 0, 1).astype(np.float32)
+    model = blur()
+    mirrored = [*zip(result, truth)]
+    mirrored[30:] = [(x[:, ::-1], y[:, ::-1]) for x, y in mirrored[30:]]
+    whole = evaluate(clip_of([*zip(result, truth)]), {"blur": model})
+    cut = evaluate(clip_of(mirrored), {"blur": model})
+    blind = evaluate(clip_of(mirrored), {"blur": model}, find_cuts=False)
+    assert whole.notes == blind.notes == () and "1 cut, at frame 31;" in cut.notes[0]
+    assert cut.measures["blur"] == pytest.approx(whole.measures["blur"], rel=2 / 60)
+    for key in ("flicker", "warping_error"):
+        assert blind.measures["blur"][key] != pytest.approx(whole.measures["blur"][key], rel=0.04)
+
+
+def test_a_clip_of_cuts_only_has_no_flicker():
+    frames = [moving(1, seed=seed)[0] for seed in range(9)]
+    result = evaluate(clip_of([(frame, frame) for frame in frames]), {"blur": blur()})
+    assert "no two neighbours are compared: flicker cannot be measured" in result.notes[-1]
+    for key in ("flicker", "warping_error", "flow_difference"):
+        assert math.isnan(result.measures["blur"][key])
+    assert result.measures["blur"]["psnr"] > 10
+
+
+def test_of_many_cuts_the_note_names_some():
+    describe = clip_evaluator._describe_cuts
+    assert describe([30, 76], 100).startswith("2 cuts, at frames 31 and 77;")
+    assert describe([*range(1, 9)], 100).startswith("8 cuts, at frames 2, 3, 4, 5, 6 and 3 more;")
+
+
+def test_pairs_that_were_not_sampled_have_no_flicker(pairs, monkeypatch):
+    monkeypatch.setattr(clip_evaluator, "FLOW_PAIRS", 5)
+    sampled = evaluate(clip_of(pairs), {"blur": blur()})
+    monkeypatch.undo()
+    every = evaluate(clip_of(pairs), {"blur": blur()}).per_frame["flicker"]["blur"]
+    found = np.array(sampled.per_frame["flicker"]["blur"])
+    assert np.flatnonzero(~np.isnan(found)).tolist() == [4, 8, 12, 16]
+    assert found[4::4] == pytest.approx(every[4::4], rel=5e-3)
+
+
+def test_known_motion_is_used_as_it_is():
+    y = moving(speed=1)
     # The texture moves one column to the left per frame.
-    motion = np.tile(np.float64([1, 0, -1, 0, 1, 0, 0, 0]), (len(pairs) - 1, 1))
+    motion = np.tile(np.float64([1, 0, -1, 0, 1, 0, 0, 0]), (len(y) - 1, 1))
     same = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1.0)])
     clip = clip_of([(frame, frame) for frame in y], motion=motion)
-    assert evaluate(clip, {"same": same}).measures["same"]["warping_error"] < 1e-8
+    measures = evaluate(clip, {"same": same}).measures
+    assert measures["same"]["warping_error"] < 1e-8 and measures["same"]["flicker"] < 0.05
+    assert measures[REFERENCE]["flicker"] < 0.05
 
 
 def test_a_clip_that_breaks_off_keeps_the_frames_before(pairs):
@@ -117,6 +246,12 @@ def test_without_a_reference_the_baseline_is_the_reference(pairs):
     result = evaluate(clip, {"blur": blur()})
     assert not result.has_reference
     assert np.isnan(result.measures[INPUT]["psnr"]) and "input" not in result.per_frame["psnr"]
+    assert REFERENCE not in result.measures
+    # The input's own flow explains part of its change.
+    motion = optical_flow.of_clip(x)
+    for name, output in ((INPUT, x), ("blur", blur().predict(x, verbose=0))):
+        expected = flicker(squares(output, *motion).mean(), output)
+        assert result.measures[name]["flicker"] == pytest.approx(expected, rel=2e-2)
     expected = metrics.stability(x, blur().predict(x, verbose=0))["smoothness"]
     assert result.measures["blur"]["smoothness"] == pytest.approx(expected, rel=1e-3)
 
@@ -125,8 +260,17 @@ def test_previews_are_given_all_results_and_maps(pairs, tmp_path):
     with previews.Previews(tmp_path / "new", Fraction(25)) as shown:
         evaluate(clip_of(pairs), {"blur": blur()}, shown)
     assert shown.names == ["input", "blur", "reference"]
-    assert {*shown.flicker_maps} == {"input", "blur"}
+    assert {*shown.flicker_maps} == {"input", "blur", "reference"}
     assert all(shown.video(name).is_file() for name in shown.names)
+
+
+def test_without_motion_the_maps_are_of_fast_errors(pairs, tmp_path):
+    x, y = (np.stack(part) for part in zip(*pairs))
+    with previews.Previews(tmp_path / "new", Fraction(25)) as shown:
+        evaluate(clip_of(pairs), {"blur": blur()}, shown, flow_method="none")
+    expected = np.sqrt((metrics.high_pass(x - y) ** 2).mean(axis=(0, 3)))
+    np.testing.assert_allclose(shown.flicker_maps["input"], expected, rtol=1e-3)
+    assert {*shown.flicker_maps} == {"input", "blur"}
 
 
 def test_a_model_that_fails_to_run_is_named(pairs):

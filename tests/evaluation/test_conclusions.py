@@ -1,96 +1,154 @@
-"""Conclusions: the verdict is that of the metrics, warnings name what smoothness cost."""
+"""Conclusions: verdicts are those of the metrics, means leave out what cannot be measured."""
 
 import math
 
+import numpy as np
 import pytest
 
 from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import conclusions
-from keras_temporal_reg.evaluation.clip_evaluator import ClipEvaluation
+from keras_temporal_reg.evaluation.clip_evaluator import ClipEvaluation, model_names
+from keras_temporal_reg.evaluation.clips import NO_REFERENCE
 from keras_temporal_reg.metrics import MEASURES
 
 BEFORE = {
     **dict.fromkeys(MEASURES, 0.5),
+    "flicker": 12.0,
     "psnr": 31.0,
     "temporal_error": 1.0,
-    "smoothness": 1.0,
     "contrast_ratio": 1.0,
     "relative_smoothness": 1.0,
-    "warping_error": 0.0012,
 }
-BASELINE = {**BEFORE, "psnr": 25.0}
+BASELINE = {**BEFORE, "psnr": 25.0, "flicker": math.nan}
+FLOOR = {**dict.fromkeys(MEASURES, math.nan), "flicker": 6.0}
 
 
-def mean(*changes):
-    models = {f"m{n}": {**BEFORE, **change} for n, change in enumerate(changes)}
-    return {"input": BASELINE, **models}
+def clip(*changes, floor=6.0, reference="the truth", **options):
+    """Measures of models m0, m1, ..., each with its changes to BEFORE."""
+    measures = {"input": BASELINE} | {f"m{n}": {**BEFORE, **c} for n, c in enumerate(changes)}
+    if reference != NO_REFERENCE:
+        measures["reference"] = {**FLOOR, "flicker": floor}
+    return ClipEvaluation("clip", 2, (8, 8), 25.0, {**measures, **options}, {}, reference, ())
 
 
-def clip(**changes):
-    measures = {"input": BASELINE, "m0": {**BEFORE, **changes}}
-    return ClipEvaluation("clip", 2, (8, 8), 25.0, measures, {}, "the truth", ())
+def conclude(*clips):
+    mean = conclusions.mean_over(clips)
+    verdict, removed = conclusions.judge(clips, mean), conclusions.excess_removed(clips)
+    return verdict, removed, conclusions.summarize(clips, mean, verdict, removed, "grey")
+
+
+def test_models_are_neither_the_input_nor_the_reference():
+    assert model_names(clip({}, {}).measures) == ["m0", "m1"]
 
 
 def test_the_mean_is_that_over_clips():
-    found = conclusions.mean_over([clip(psnr=30.0), clip(psnr=33.0)])
+    found = conclusions.mean_over([clip({"psnr": 30.0}), clip({"psnr": 33.0}, floor=8.0)])
     assert found["m0"]["psnr"] == 31.5 and found["input"]["psnr"] == 25.0
-    assert {*found["m0"]} == {*MEASURES}
+    assert found["reference"]["flicker"] == 7.0 and math.isnan(found["reference"]["psnr"])
+    assert [*found] == ["input", "m0", "reference"] and [*found["m0"]] == [*MEASURES]
 
 
-def test_the_last_model_is_judged_against_the_first():
-    measures = mean({}, {"temporal_error": 2.0}, {"temporal_error": 0.9})
-    verdict = conclusions.judge(measures, has_reference=True)
-    assert verdict == metrics.verdict(measures["m0"], measures["m2"], 25.0)
-    assert conclusions.summarize(measures, True, verdict, "grey") == verdict.sentence
+def test_a_clip_without_a_measure_is_left_out_of_its_mean():
+    unmeasured = clip({"flicker": math.nan, "psnr": 35.0}, floor=math.nan)
+    found = conclusions.mean_over([clip({}), unmeasured])
+    assert found["m0"]["flicker"] == 12.0 and found["m0"]["psnr"] == 33.0
+    # A clip in which one result only has none is not left out.
+    found = conclusions.mean_over([clip({}), clip({"flicker": math.nan})])
+    assert math.isnan(found["m0"]["flicker"]) and found["reference"]["flicker"] == 6.0
+    found = conclusions.mean_over([unmeasured])
+    assert math.isnan(found["m0"]["flicker"])
+
+
+def test_the_reference_has_a_mean_where_all_clips_have_one():
+    found = conclusions.mean_over([clip({}), clip({}, reference=NO_REFERENCE)])
+    assert [*found] == ["input", "m0"]
+
+
+def test_the_last_model_is_judged_against_the_first_clip_by_clip():
+    clips = [
+        clip({}, {"flicker": 99.0}, {"flicker": 9.0}),
+        clip({"flicker": 10.0}, {"flicker": 99.0}, {"flicker": 9.9}),
+    ]
+    verdict, removed, summary = conclude(*clips)
+    pairs = [(each.measures["m0"], each.measures["m2"]) for each in clips]
+    before, after = (
+        {key: np.mean([pair[i][key] for pair in pairs]) for key in MEASURES} for i in (0, 1)
+    )
+    assert verdict == metrics.verdict(before, after, 25.0, clips=pairs)
+    assert verdict.outcome is metrics.Outcome.STABILIZED
+    assert "in 1 of 2 clips" in verdict.reasons
+    assert removed == pytest.approx((3 / 6 + 0.1 / 4) / 2)
+    assert summary == (
+        f"{verdict.sentence} It removes 26 % of the flicker that the reference does not have. "
+        f"{verdict.next_step}"
+    )
+
+
+def test_more_flicker_is_stated_as_such():
+    verdict, removed, summary = conclude(clip({}, {"flicker": 15.0}))
+    assert verdict.outcome is metrics.Outcome.NO_GAIN and removed == -0.5
+    assert "It adds 50 % to the flicker that the reference does not have." in summary
+
+
+def test_where_the_reference_flickers_as_much_there_is_no_excess():
+    verdict, removed, summary = conclude(clip({}, {"flicker": 9.0}, floor=12.0))
+    assert removed is None
+    assert summary == f"{verdict.sentence} {verdict.next_step}"
 
 
 def test_one_model_or_no_reference_gives_no_verdict():
-    assert conclusions.judge(mean({}), has_reference=True) is None
-    assert conclusions.judge(mean({}, {}), has_reference=False) is None
+    assert conclude(clip({}))[:2] == (None, None)
+    assert conclude(clip({}, {}), clip({}, {}, reference=NO_REFERENCE))[:2] == (None, None)
+
+
+NOT_MEASURED = {"flicker": math.nan, "temporal_error": math.nan}
 
 
 @pytest.mark.parametrize(
-    ("measures", "has_reference", "summary"),
+    ("measured", "summary"),
     [
         (
-            mean({}),
-            True,
-            "m0: temporal error 1.000 and PSNR 31.00 dB; the baseline prediction, grey, has 1.000 "
-            "and 25.00 dB.",
+            clip({}),
+            "m0: flicker 12.00 % (the reference has 6.00 %) and PSNR 31.00 dB (the baseline "
+            "prediction, grey, has 25.00 dB).",
         ),
         (
-            mean({}),
-            False,
-            "NOT JUDGED, since no reference was given: the warping error of m0 is 12.00, that of "
-            "the input 12.00 (in 10^-4).",
+            clip({}, reference=NO_REFERENCE, input={**BASELINE, "flicker": 6.0}),
+            "NOT JUDGED, since no reference was given: m0 has flicker 12.00 %, the input 6.00 %.",
         ),
         (
-            mean({}, {"warping_error": 0.0006, "contrast_ratio": 0.9}),
-            False,
-            "NOT JUDGED, since no reference was given: from m0 to m1 the warping error changes "
-            "from 12.00 to 6.00 (in 10^-4), and contrast from 1.00 to 0.90 of the input's.",
+            clip({}, {"flicker": 9.0, "contrast_ratio": 0.9}, reference=NO_REFERENCE),
+            "NOT JUDGED, since no reference was given: from m0 to m1, flicker changes from 12.00 "
+            "% to 9.00 %, and contrast from 1.00 to 0.90 of the input's.",
+        ),
+        (
+            clip(NOT_MEASURED, NOT_MEASURED, floor=math.nan),
+            "NOT JUDGED, since neither flicker nor temporal error could be measured.",
         ),
     ],
 )
-def test_without_a_verdict_the_summary_states_the_main_measures(measures, has_reference, summary):
-    assert conclusions.summarize(measures, has_reference, None, "grey") == summary
+def test_without_a_verdict_the_summary_states_the_main_measures(measured, summary):
+    assert conclude(measured)[2] == summary
+
+
+STEADIER = {"flicker": 8.0}
 
 
 @pytest.mark.parametrize(
-    ("change", "has_reference", "words"),
+    ("changes", "reference", "warned"),
     [
-        ({"smoothness": 1.5, "contrast_ratio": 0.8}, True, ["less contrast"]),
-        ({"smoothness": 1.5, "contrast_ratio": 0.995}, True, []),
-        ({"smoothness": 0.9, "contrast_ratio": 0.8, "psnr": 29.0}, True, []),
-        ({"smoothness": 1.5, "psnr": 30.0}, True, ["loses 1.00 dB"]),
-        ({"smoothness": 1.5, "psnr": 30.95}, True, []),
-        ({"smoothness": 1.5, "psnr": 30.0}, False, []),
-        ({"smoothness": 2.0, "psnr": 30.0, "contrast_ratio": 0.5}, True, ["contrast", "loses"]),
-        ({"smoothness": math.nan, "contrast_ratio": 0.5}, True, []),
+        ([{}, STEADIER | {"psnr": 30.0}, STEADIER], "the truth", ["m1"]),
+        ([{}, STEADIER | {"psnr": 30.95}, STEADIER], "the truth", []),
+        ([{}, {"psnr": 29.0}, STEADIER], "the truth", []),  # no gain, and hence no price
+        ([{}, STEADIER | {"contrast_ratio": 0.5}], "the truth", []),  # the verdict says it
+        ([{}, {"contrast_ratio": 0.9}, {"contrast_ratio": 0.8}], NO_REFERENCE, ["m1", "m2"]),
+        ([{}, {"contrast_ratio": 0.96}], NO_REFERENCE, []),
+        ([{}, {"contrast_ratio": math.nan}], NO_REFERENCE, []),
     ],
 )
-def test_warnings_name_what_smoothness_cost(change, has_reference, words):
-    warnings = conclusions.warn_of_losses(mean({}, change), has_reference)
-    assert len(warnings) == len(words)
-    for warning, word in zip(warnings, words):
-        assert word in warning and "m1 is smoother than m0" in warning
+def test_warnings_name_the_models_that_pay_for_steadiness(changes, reference, warned):
+    clips = [clip(*changes, reference=reference)]
+    warnings = conclusions.warn_of_losses(clips, conclusions.mean_over(clips))
+    assert [warning[:2] for warning in warnings] == warned
+    word = "has less contrast than m0" if reference == NO_REFERENCE else "TRADE OFF"
+    assert all(word in warning for warning in warnings)

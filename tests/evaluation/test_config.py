@@ -11,6 +11,7 @@ from keras_temporal_reg.evaluation.config import FLOW_METHODS, EvaluationConfig
 def test_the_defaults_are_accepted():
     config = EvaluationConfig(tasks.restoration)
     assert config.value_range == (0.0, 1.0) and config.flow_method in FLOW_METHODS
+    assert config.find_cuts is True
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.sigma = 1.0
 

@@ -46,6 +46,7 @@ def test_the_column_of_most_flicker_is_that_of_the_map(tmp_path):
     shown.flicker_maps = {"a": flicker}
     assert shown.column_of_most_flicker("a") == 6
     assert shown.heat("b") is None
+    assert shown.column_of_most_flicker("b") == 4  # the middle one
 
 
 def test_large_frames_are_shown_smaller(tmp_path):

@@ -20,30 +20,35 @@ def clips():
     return [u.astype(np.float32) for u in noisy_pair(10, 24, 32)]
 
 
-def measure(v, p, is_compared=True, motion=None):
+def measure(v, p, is_compared=True, motion=None, cuts=()):
     measures = ResultMeasures(2.0, is_compared)
     for start in range(0, len(v), CHUNK):
         chunk = slice(start, start + CHUNK)
         before = (v[start - 1], p[start - 1]) if start else (None, None)
         reference, decoded = (DecodedFrames(u[chunk], last) for u, last in zip((v, p), before))
         pairs = [i for i in range(len(v[chunk])) if start + i > 0]
-        motions = {} if motion is None else {i: (motion[start + i - 1], None) for i in pairs}
+        cuts_here = [i for i in pairs if start + i in cuts]
+        compared = [] if motion is None else [i for i in pairs if i not in cuts_here]
+        motions = {i: (motion[start + i - 1], None) for i in compared}
         flows = {i: reference.flow(i) for i in pairs}
-        measures.update(p[chunk], decoded, Truth(v[chunk], reference, motions, flows))
+        measures.update(p[chunk], decoded, Truth(v[chunk], reference, motions, flows, cuts_here))
     return measures
 
 
-def test_chunks_give_the_measures_of_the_whole(clips):
+@pytest.mark.parametrize("cuts", [(), (4,), (1, 6, 7), tuple(range(1, 10))])
+def test_chunks_give_the_measures_of_the_whole(clips, cuts):
     v, p = clips
     motion = np.random.default_rng(0).normal(size=(9, 24, 32, 2)).astype(np.float32)
-    measures = measure(v, p, motion=motion)
+    measures = measure(v, p, motion=motion, cuts=cuts)
     found = measures.result()
+    mask = np.ones((9, 24, 32))
+    mask[[cut - 1 for cut in cuts]] = 0.0
     expected = {
-        **metrics.stability(v, p),
+        **metrics.stability(v, p, motion=motion, cuts=cuts),
         "ssim": metrics.ssim(v, p),
-        "warping_error": metrics.warping_error(p, motion),
+        "warping_error": metrics.warping_error(p, motion, mask),
     }
-    assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-4)
+    assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-4, nan_ok=True)
     assert {*found} == {*metrics.MEASURES}
     assert measures.psnr == pytest.approx([metrics.psnr(a, b) for a, b in zip(v, p)], rel=1e-5)
 
@@ -56,11 +61,23 @@ def test_the_flow_difference_is_that_of_neighbours_across_chunks(clips):
     assert measure(v, p).result()["flow_difference"] == pytest.approx(np.mean(lengths), rel=1e-5)
 
 
-def test_a_result_that_is_not_compared_has_a_warping_error_only(clips):
+def test_flicker_per_frame_is_that_of_its_pair_over_the_contrast_of_the_clip(clips):
+    _, p = clips
+    motion = np.zeros((9, 24, 32, 2), np.float32)
+    found = measure(p, p, motion=motion, cuts=(4,)).frame_flicker()
+    contrast = np.sqrt(p.var(axis=(1, 2)).sum(axis=-1).mean())
+    steps = np.sqrt(((p[1:] - p[:-1]) ** 2).sum(axis=-1).mean(axis=(1, 2)))
+    expected = [math.nan, *(100 * steps / contrast)]
+    expected[4] = math.nan
+    assert found == pytest.approx(expected, rel=1e-4, nan_ok=True)
+
+
+def test_of_a_result_that_is_not_compared_flicker_and_warping_error_are_measured(clips):
     _, p = clips
     motion = np.zeros((9, 24, 32, 2), np.float32)
     found = measure(p, p, is_compared=False, motion=motion).result()
     assert found.pop("warping_error") == pytest.approx(metrics.warping_error(p, motion))
+    assert found.pop("flicker") == pytest.approx(metrics.flicker(p, motion))
     assert all(math.isnan(value) for value in found.values())
 
 

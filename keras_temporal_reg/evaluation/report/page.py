@@ -47,8 +47,7 @@ class Panel:
         label: what it is.
         video: H.264 MP4; all panels of a clip have one frame count, frame rate and size.
         slice: ``(height, frames, 3)`` uint8, one column of pixels over time.
-        heat: ``(height, width)``, at least 0: per pixel, the root mean square over time of the
-            high-pass filtered error.
+        heat: ``(height, width)``, at least 0: how much each pixel flickers.
     """
 
     label: str
@@ -68,6 +67,7 @@ class ClipSection:
         panels: side by side, in this order.
         rows: label of a result to key of a measure to value; NaN and missing values are a dash.
         per_frame: title of a plot, with its unit, to label to one value per frame.
+        heat_meaning: what the numbers of the panels' `heat` are, as a sentence.
         notes: sentences below.
     """
 
@@ -77,6 +77,7 @@ class ClipSection:
     panels: Sequence[Panel]
     rows: Mapping[str, Mapping[str, float]]
     per_frame: Mapping[str, Mapping[str, Sequence[float]]]
+    heat_meaning: str = ""
     notes: Sequence[str] = ()
 
 
@@ -97,6 +98,7 @@ class Report:
         facts: versions and settings, name to value.
         notes: sentences at the end.
         baselines: labels of results that are shown for comparison and never marked as the best.
+        next_step: what to do next, as a sentence below the verdict.
     """
 
     title: str
@@ -110,6 +112,7 @@ class Report:
     facts: Mapping[str, str]
     notes: Sequence[str] = ()
     baselines: Sequence[str] = ()
+    next_step: str = ""
 
 
 class Cell(NamedTuple):
