@@ -19,6 +19,7 @@ if _TYPE_CHECKING:
     from keras_temporal_reg.evaluation.processing import process as process
     from keras_temporal_reg.experiments.api import reproduce as reproduce
     from keras_temporal_reg.finetuning.api import finetune as finetune
+    from keras_temporal_reg.finetuning.blending import blend as blend
     from keras_temporal_reg.finetuning.strength_search import choose_alpha as choose_alpha
     from keras_temporal_reg.model import RegularizedModel as RegularizedModel
     from keras_temporal_reg.transforms import RandomAffine as RandomAffine
@@ -38,6 +39,7 @@ _LIBRARY = {
 }
 # These need the extras `video` and `demo`.
 _TOOLS = {
+    "blend": "finetuning",
     "choose_alpha": "finetuning",
     "evaluate": "evaluation",
     "finetune": "finetuning",

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from tensorflow import keras
 
-from keras_temporal_reg import cli
+from keras_temporal_reg import cli, cli_options
 from keras_temporal_reg.finetuning import api as finetuning
 from keras_temporal_reg.finetuning.config import FinetuneConfig
 from keras_temporal_reg.io import image_files, video
 from keras_temporal_reg.tasks import _registry as registry
 
-COMMANDS = ("demo", "evaluate", "finetune", "process", "reproduce")
+COMMANDS = ("blend", "demo", "evaluate", "finetune", "process", "reproduce")
 
 
 def parser_of(command):
@@ -85,8 +85,8 @@ def test_finetune_has_the_options_of_its_config():
 
 
 def test_the_help_lists_all_tasks_and_formats():
-    assert cli.TASKS.split(", ") == sorted(registry.TASKS)
-    assert re.findall(r"\.\w+", cli.CLIP_SUFFIXES) == [*video.CODECS]
+    assert cli_options.TASKS.split(", ") == sorted(registry.TASKS)
+    assert re.findall(r"\.\w+", cli_options.CLIP_SUFFIXES) == [*video.CODECS]
 
 
 def test_an_old_spelling_works_with_a_warning(capsys):
@@ -263,3 +263,49 @@ def test_a_value_range_is_two_numbers(value_range, capsys):
         cli.main(["process", "net.keras", "clip.mp4", "out.mp4", f"--value-range={value_range}"])
     assert stop.value.code == 2
     assert "--value-range" in capsys.readouterr().err
+
+
+def test_blend_writes_a_model(workspace, capsys):
+    network = keras.models.load_model(workspace / "net.keras", compile=False)
+    first = network.get_weights()
+    network.set_weights([weights + 1.0 for weights in first])
+    network.save(workspace / "other.keras")
+    paths = [str(workspace / name) for name in ("net.keras", "other.keras")]
+    arguments = ["blend", *paths, "--weights", "0.25,0.75", "--quiet"]
+    assert cli.main([*arguments, "--output", str(workspace / "new.keras")]) == 0
+    printed = capsys.readouterr().out
+    assert f"0.25 x {paths[0]}" in printed and f"Written: {workspace / 'new.keras'}" in printed
+    found = keras.models.load_model(workspace / "new.keras", compile=False).get_weights()
+    for old, new in zip(first, found):
+        np.testing.assert_allclose(new, old + 0.75, rtol=1e-6)
+    assert cli.main([*arguments, "--output", str(workspace / "as.h5"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["weights"] == [0.25, 0.75] and result["output"].endswith("as.h5")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["NET", "NET", "--weights", "0.5,0.6"], 2, "weights must sum to 1. Received: 0.5, 0.6"),
+        (["NET", "NET", "--weights", "1"], 2, "weights must be one per model"),
+        (["NET", "NET", "--weights=1.5,-0.5"], 2, "weights must be numbers of at least 0"),
+        (["NET", "NET", "--weights", "nan,1"], 2, "weights must be numbers of at least 0"),
+        (["NET", "none.keras", "--weights", "0.5,0.5"], 1, "none.keras"),
+        (["NET", "CLIP", "--weights", "0.5,0.5"], 1, "clip is a folder"),
+    ],
+)
+def test_blend_names_what_is_wrong(workspace, capsys, arguments, code, message):
+    names = {"NET": str(workspace / "net.keras"), "CLIP": str(workspace / "clip")}
+    output = workspace / "new.keras"
+    arguments = ["blend", *(names.get(a, a) for a in arguments), "--output", str(output)]
+    assert cli.main([*arguments, "--quiet"]) == code
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("ktr: error: ") and message in error and "\n" not in error
+    assert not output.exists()
+
+
+def test_blend_refuses_weights_that_are_no_numbers(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["blend", "a.keras", "b.keras", "--weights", "half,half", "--output", "c.keras"])
+    assert stop.value.code == 2
+    assert "--weights: must be numbers" in capsys.readouterr().err

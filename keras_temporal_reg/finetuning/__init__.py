@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "FineTuned": "api",
         "FinetuneConfig": "config",
         "Trial": "strength_search",
+        "blend": "blending",
         "choose_alpha": "strength_search",
         "finetune": "api",
     },

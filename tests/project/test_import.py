@@ -42,6 +42,7 @@ LAYERS = (
     "evaluation",
     "finetuning",
     "experiments",
+    "cli_options",
     "cli",
     "__main__",
 )

@@ -57,6 +57,7 @@ def test_no_function_has_more_than_60_lines_of_code_without_a_reason(path):
 # Modules without a test file of their own name, and where their tests are.
 TESTED_ELSEWHERE = {
     "__main__": "test_cli.py",
+    "cli_options": "test_cli.py",
     "core/keras_backend": "project/test_import.py",
     "core/lazy": "project/test_import.py",
     "core/seeding": "data/test_pairing.py and test_model.py, through what draws",

@@ -10,8 +10,8 @@ import keras_temporal_reg as ktr
 
 PUBLIC = {
     "keras_temporal_reg": """
-        RandomAffine RegularizedModel callbacks choose_alpha data evaluate finetune image losses
-        metrics process reproduce tasks transforms
+        RandomAffine RegularizedModel blend callbacks choose_alpha choose_strength data evaluate
+        finetune image losses metrics process reproduce tasks transforms
     """,
     "keras_temporal_reg.data": """
         augment check_numerics from_directory from_hdf5 pair_with_transformed
@@ -21,9 +21,9 @@ PUBLIC = {
         transform_invariance
     """,
     "keras_temporal_reg.metrics": """
-        MEASURES Measure Outcome Stability Unpaired Verdict WarpingError contrast_ratio high_pass
-        psnr relative_smoothness smoothness ssim stability structure temporal_error verdict
-        warping_error
+        Flicker MEASURES Measure Outcome Stability Unpaired Verdict WarpingError contrast_ratio
+        excess_removed flicker high_pass psnr relative_smoothness smoothness ssim stability
+        structure temporal_error verdict warping_error
     """,
     "keras_temporal_reg.tasks": """
         Task colorization denoising find hdr restoration super_resolution super_resolution_3
@@ -31,7 +31,9 @@ PUBLIC = {
     """,
     "keras_temporal_reg.evaluation": "ClipEvaluation Evaluation Processed evaluate process",
     "keras_temporal_reg.experiments": "Claim ExperimentConfig Reproduction reproduce",
-    "keras_temporal_reg.finetuning": "Choice FineTuned FinetuneConfig Trial choose_alpha finetune",
+    "keras_temporal_reg.finetuning": """
+        Choice FineTuned FinetuneConfig Trial blend choose_alpha choose_strength finetune
+    """,
 }
 
 

@@ -1,0 +1,135 @@
+"""Options that commands of the command line share.
+
+Like `cli`, it imports no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from keras_temporal_reg.core import validation
+from keras_temporal_reg.finetuning.config import FinetuneConfig, parse_value_range
+
+TASKS = (
+    "colorization, denoising, hdr, restoration, super-resolution, super-resolution-3, "
+    "super-resolution-4"
+)
+OPTIONS = {field.name: field for field in dataclasses.fields(FinetuneConfig)}
+MODEL_OPTIONS = ("task", "value_range", "allow_code", "show_progress")  # of several commands
+CLIP_SUFFIXES = ".mp4, .mov, .mkv, .webm, .avi or .gif"
+FOLDER: dict[str, Any] = {"type": Path, "metavar": "DIR"}
+CLIPS: dict[str, Any] = {"type": Path, "metavar": "CLIP", "action": "append"}
+MODEL = "a .keras or .h5 file, or a SavedModel folder"
+CLIP = "a video file, or a folder with one image per frame"
+
+
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds the default of an option to its help where it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default == [] or isinstance(action.default, bool):
+            return action.help
+        return super()._get_help_string(action)
+
+
+def checked(convert: Callable[[str], Any], check: Callable[..., Any] | None, *bounds: Any) -> Any:
+    """An argparse type: `convert` the text, then `check` the value as the functions do."""
+
+    def parse(text: str) -> Any:
+        value = convert(text)
+        try:
+            if check is not None:
+                check("value", value, *bounds)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        return value
+
+    # What argparse says of a text that cannot be converted: "invalid float value: 'a'".
+    parse.__name__ = "LOW,HIGH" if convert is parse_value_range else convert.__name__
+    return parse
+
+
+positive = checked(float, validation.positive)
+seed = checked(int, validation.whole_number, 0)
+
+
+class Deprecated(argparse.Action):
+    """An old spelling of an option: `const` is the new one."""
+
+    def __call__(self, parser: Any, namespace: Any, value: Any, option: str | None = None) -> None:
+        print(
+            f"ktr: warning: {option} is deprecated and will be removed in the next release; "
+            f"use {self.const}",
+            file=sys.stderr,
+        )
+        setattr(namespace, self.dest, value)
+
+
+def add_options(parser: argparse.ArgumentParser, *names: str, **defaults: Any) -> None:
+    """Add options as `FinetuneConfig` declares them, some with a default of their own."""
+    for name in names:
+        field = OPTIONS[name]
+        about = field.metadata
+        flag = "--" + name.replace("_", "-")
+        text = about["help"].replace("`", "")
+        if "off" in about:
+            off, text = about["off"]
+            parser.add_argument(off, dest=name, action="store_false", help=text)
+        elif field.default is False:
+            parser.add_argument(flag, action="store_true", help=text)
+        elif "parse" in about:
+            parser.add_argument(
+                flag,
+                type=checked(about["parse"], about["check"]),
+                default=defaults.get(name, field.default),
+                choices=about.get("choices"),
+                metavar=about.get("metavar"),
+                help=text,
+            )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what each command asks that runs a model of the user."""
+    parser.add_argument(
+        "--task",
+        default=OPTIONS["task"].default,
+        help=f"what the model does: one of {TASKS}, or the dotted path of a "
+        "keras_temporal_reg.tasks.Task of your own, such as my_module.my_task",
+    )
+    # Left out, the default of the function applies.
+    add_options(parser, "value_range", value_range=argparse.SUPPRESS)
+    parser.add_argument(
+        "--values",
+        type=checked(parse_value_range, OPTIONS["value_range"].metadata["check"]),
+        dest="value_range",
+        action=Deprecated,
+        const="--value-range",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
+    )
+    add_options(parser, "allow_code")
+    add_output_options(parser)
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", dest="as_json", action="store_true", help="print the result as JSON"
+    )
+    add_options(parser, "show_progress")
+
+
+def add_clip_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--memory",
+        type=positive,
+        metavar="MB",
+        help="memory limit of the model's layers, in megabytes; larger frames are cut into tiles",
+    )
+    parser.add_argument(
+        "--rate", type=positive, metavar="FPS", help="frames per second of folders of images"
+    )
