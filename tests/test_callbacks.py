@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
@@ -37,9 +38,9 @@ def fit(model, *callbacks, epochs=1):
     return model.fit(x, y, epochs=epochs, verbose=0, callbacks=list(callbacks)).history
 
 
-def measured(model, frames, reference, sigma=2.0):
+def measured(model, frames, reference, sigma=2.0, **options):
     result = model.predict(frames, verbose=0).astype(np.float64)
-    measures = ktr.metrics.stability(reference, result, sigma)
+    measures = ktr.metrics.stability(reference, result, sigma, **options)
     return {f"stability_{name}": value for name, value in measures.items()}
 
 
@@ -58,6 +59,74 @@ def test_measures_are_those_of_the_predictions(batch_size):
     history = fit(model, callback)
     expected = measured(model, frames, reference)
     assert {key: history[key][0] for key in KEYS} == pytest.approx(expected, rel=1e-4)
+
+
+def test_flicker_is_logged_where_the_motion_is_known():
+    frames = clip()
+    model = network(channels=2)
+    reference = clip(channels=2, seed=5)
+    flow = np.full((10, 16, 16, 2), (1.5, -0.5), np.float32)
+    mask = (np.arange(16) < 12) * np.ones((10, 16, 16))
+    callback = ktr.callbacks.TemporalStability(frames, reference, motion=flow, mask=mask, cuts=[4])
+    history = fit(model, callback)
+    assert {*history} >= KEYS | {"stability_flicker"}
+    result = model.predict(frames, verbose=0)
+    rows, columns = np.mgrid[:16, :16]
+    places = [rows - 0.5, columns + 1.5]
+    trusted = (rows >= 1) & (columns < 12)  # the others lead out of the frame
+    errors = []
+    for t in set(range(10)) - {3}:
+        planes = np.moveaxis(result[t + 1], -1, 0)
+        warped = [ndimage.map_coordinates(plane, places, order=1) for plane in planes]
+        errors.append(((np.stack(warped, -1) - result[t]) ** 2).sum(-1)[trusted].mean())
+    contrast = np.sqrt(result.var(axis=(1, 2)).sum(-1).mean())
+    expected = 100 * np.sqrt(np.mean(errors)) / contrast
+    assert history["stability_flicker"][0] == pytest.approx(expected, rel=1e-3)
+    others = measured(model, frames, reference, motion=flow, mask=mask, cuts=[4])
+    assert {key: history[key][0] for key in others} == pytest.approx(others, rel=1e-4)
+
+
+def test_a_static_camera_has_no_motion():
+    frames = np.repeat(clip(1), 11, axis=0)
+    static = np.zeros((10, 16, 16, 2))
+    callback = ktr.callbacks.TemporalStability(frames, motion=static)
+    assert fit(network(), callback)["stability_flicker"][0] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_motion_may_be_transforms():
+    frames, model = clip(), network()
+    motion = np.tile([1.0, 0, 1, 0, 1, 0, 0, 0], (10, 1))
+    flow = np.full((10, 16, 16, 2), (1.0, 0.0))
+    history = fit(model, ktr.callbacks.TemporalStability(frames, motion=motion))
+    expected = measured(model, frames, frames, motion=flow)["stability_flicker"]
+    assert history["stability_flicker"][0] == pytest.approx(expected, rel=1e-3)
+
+
+FLOW = np.zeros((10, 16, 16, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"motion": FLOW[1:]}, r"motion must have shape \(10, 16, 16, 2\) or \(10, 8\)"),
+        ({"motion": np.zeros((11, 8))}, r"motion must have shape .*Received: \(11, 8\)"),
+        ({"motion": FLOW, "mask": FLOW}, r"mask must have shape \(10, 16, 16\)"),
+        ({"mask": FLOW[..., 0]}, "mask must come with motion"),
+        ({"cuts": [11]}, r"cuts must be indices of frames, from 1 to 10\. Received: \[11\]"),
+        ({"cuts": [3, 0]}, r"cuts must be indices .*Received: \[0\]"),
+        ({"cuts": [1.5]}, r"cuts must be indices .*Received: \[1\.5\]"),
+    ],
+)
+def test_motion_that_does_not_fit_is_rejected_at_once(options, message):
+    with pytest.raises(ValueError, match=message):
+        ktr.callbacks.TemporalStability(clip(), **options)
+
+
+def test_motion_is_in_pixels_of_the_reference():
+    large = np.repeat(np.repeat(clip(), 2, axis=1), 2, axis=2)
+    ktr.callbacks.TemporalStability(clip(), large, motion=np.zeros((10, 32, 32, 2)))
+    with pytest.raises(ValueError, match="motion must have shape"):
+        ktr.callbacks.TemporalStability(clip(), large, motion=FLOW)
 
 
 def test_sigma_reaches_the_measures():

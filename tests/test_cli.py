@@ -175,6 +175,19 @@ def test_evaluate_prints_a_table_and_writes_a_report(workspace, capsys):
     assert "ktr evaluate" in page and "--quiet" in page
 
 
+def test_evaluate_finds_cuts_unless_told_not_to(workspace, capsys):
+    arguments = ["evaluate", str(workspace / "net.keras"), "--clip", str(workspace / "clip")]
+    arguments += ["--output", str(workspace / "out"), "--json", "--quiet", "--flow", "none"]
+    rows = np.linspace(0, 1, 48)[:, np.newaxis, np.newaxis] * np.ones((1, 64, 3))
+    for t in range(4):  # a cut before frame 3
+        image_files.write(workspace / "clip" / f"f{t}.png", rows if t < 2 else 1.0 - rows)
+    found = []
+    for options in ([], ["--no-cuts"]):
+        assert cli.main([*arguments, *options]) == 0
+        found.append(json.loads(capsys.readouterr().out)["clips"][0]["notes"])
+    assert found == [["1 cut, at frame 3; frames are not compared across a cut."], []]
+
+
 def test_evaluate_prints_json_and_nothing_else(workspace, capsys):
     arguments = ["evaluate", str(workspace / "net.keras"), "--clip", str(workspace / "clip")]
     arguments += ["--output", str(workspace / "out"), "--json", "--quiet"]

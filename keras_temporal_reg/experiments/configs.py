@@ -5,10 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from keras_temporal_reg.core import deprecation, validation
-from keras_temporal_reg.finetuning.config import FinetuneConfig
+from keras_temporal_reg.finetuning.config import (
+    AUTO,
+    FinetuneConfig,
+    check_members,
+    strength_or_auto,
+)
 
 EXPERIMENTS = ("colorization", "small-data", "hdr", "finetune", "super-resolution")
 SEEDS = (0, 1, 2)
@@ -95,39 +100,31 @@ class DemoConfig:
     """Options of the demo.
 
     Attributes:
-        method: the regularizer, `INVARIANCE` or `JACOBIAN`.
-        alpha: its strength, in [0, 1).
+        strength: of the blend, as in `FinetuneConfig`.
+        members: fine-tunings to blend, likewise.
         contrast: weight of the term that keeps the contrast, as in the losses.
-        steps: of training; each fine-tuning takes one in `TUNING_SHARE` of these more. The default
-            is until convergence: a network that still learns pays for stability with PSNR.
+        steps: of training the network that is steadied.
+        tuning_steps: of each member.
         seed: the same seed gives the same numbers.
 
     Raises:
         ValueError: for an option out of its range.
     """
 
-    TUNING_SHARE: ClassVar[int] = 12
-
-    method: str = FinetuneConfig.method
-    alpha: float = float(FinetuneConfig.alpha)
+    strength: float | str = AUTO
+    members: tuple[str, ...] = FinetuneConfig.members
     contrast: float = FinetuneConfig.contrast
-    steps: int = 6000
+    steps: int = 4000
+    tuning_steps: int = 1200
     seed: int = 0
 
     def __post_init__(self) -> None:
-        validation.one_of("method", self.method, REGULARIZERS)
-        validation.fraction("alpha", self.alpha, "[", ")")
+        strength_or_auto("strength", self.strength)
+        check_members("members", self.members)
         validation.not_negative("contrast", self.contrast)
         validation.whole_number("steps", self.steps, 1)
+        validation.whole_number("tuning_steps", self.tuning_steps, 1)
         validation.whole_number("seed", self.seed, 0)
-
-    @property
-    def tuning_steps(self) -> int:
-        """Steps of each fine-tuning."""
-        return max(self.steps // self.TUNING_SHARE, 1)
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.alpha:g}"
 
 
 class Run(NamedTuple):

@@ -22,6 +22,7 @@ from keras_temporal_reg.data._crops import Sample
 from keras_temporal_reg.evaluation import camera, optical_flow
 from keras_temporal_reg.experiments import networks, scenes
 from keras_temporal_reg.experiments.configs import ExperimentConfig
+from keras_temporal_reg.finetuning.validation_clips import ClipArrays
 from keras_temporal_reg.io import image_files, video
 from keras_temporal_reg.tasks import Task, colorization, hdr, super_resolution
 
@@ -30,7 +31,6 @@ PHOTO_HEIGHT = 192
 SIZE_MULTIPLE = 16  # the network of colorization halves its input four times
 STILLS = 16  # of the first halves of each clip's shots, in the demo
 TEST_FRAMES = 50  # of the second half of each shot, at most
-CAMERA_FRAMES = 16  # of a clip that a virtual camera takes of a still
 CROP = 64  # height and width of the crops of y to train on
 
 
@@ -67,41 +67,29 @@ class SplitClip(NamedTuple):
         return self._replace(shots=tuple(shots))
 
     def stills(self, count: int = STILLS) -> np.ndarray:
-        """Up to `count` frames of the first halves, at least 2 apart from each other and from the
-        test frames.
+        """Up to `count` frames to train on, at least 2 apart from each other and from all others
+        that are used.
         """
-        places = self._places()
-        return self.frames[places[_evenly(len(places), count)]]
+        return self._chosen([training for training, _ in self._places()], count)
 
-    def held_out(self, count: int, training: int = STILLS) -> np.ndarray:
-        """Up to `count` frames of the first halves that are none of the `training` stills."""
-        places = self._places()
-        others = np.delete(places, _evenly(len(places), training))
-        return self.frames[others[_evenly(len(others), count)]]
+    def held_out(self, count: int) -> np.ndarray:
+        """Up to `count` frames between those to train on and those to test on."""
+        return self._chosen([held_out for _, held_out in self._places()], count)
 
-    def _places(self) -> np.ndarray:
-        """Every other frame of the first halves, not next to a test frame."""
-        return np.concatenate(
-            [np.arange(middle - 2, start - 1, -2)[::-1] for start, middle, _ in self.shots]
-        )
+    def _places(self) -> list[list[np.ndarray]]:
+        """Of each shot, every other frame of the first half: two thirds to train on, the rest to
+        hold out.
+        """
+        found = []
+        for start, middle, _ in self.shots:
+            places = np.arange(middle - 2, start - 1, -2)[::-1]
+            found.append(np.split(places, [len(places) - len(places) // 3]))
+        return found
 
-
-class ClipArrays(NamedTuple):
-    """A clip in memory.
-
-    Attributes:
-        x: inputs, ``(frames, height, width, channels)``.
-        y: targets.
-        motion: of y from frame to frame, as in `metrics.flicker`.
-        mask: where it can be trusted; None: everywhere, since it is exact.
-        cuts: indices of the frames that start a new shot.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    motion: np.ndarray
-    mask: np.ndarray | None = None
-    cuts: tuple[int, ...] = ()
+    def _chosen(self, places: Sequence[np.ndarray], count: int) -> np.ndarray:
+        joined = np.concatenate(places)
+        evenly = np.linspace(0, len(joined) - 1, min(count, len(joined))).astype(int)
+        return self.frames[joined[evenly]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +101,6 @@ class Problem:
         network: makes a network of so many channels.
         pictures: ``(x, y)`` to train on, for a data size; x is None where `make_input` makes it.
         clips: to test on.
-        camera_clips: clips of stills on which only the warping error is measured.
         make_input: from y to x, where x is made from y.
         weight: from y to its `sample_weight`, or None. All measures but SSIM and the warping
             error, which are of the whole picture, are taken where it is above 0.
@@ -123,7 +110,6 @@ class Problem:
     network: Callable[[int], keras.Model]
     pictures: Callable[[int], list[Sample]]
     clips: Sequence[ClipArrays]
-    camera_clips: Sequence[ClipArrays] = ()
     make_input: Callable[..., tf.Tensor] | None = None
     weight: Callable[[tf.Tensor], tf.Tensor] | None = None
 
@@ -161,15 +147,11 @@ def of_clips(
     frames: int = TEST_FRAMES,
 ) -> Problem:
     """Train on stills of the first halves and on photographs; test on later frames."""
-    clips, camera_clips = [], []
-    for seed, split in enumerate(splits):
+    clips = []
+    for split in splits:
         split = split.limited_to(frames)
-        test = split.test / np.float32(255.0)
-        clips.append(ClipArrays(*task.encode(test), *optical_flow.of_clip(split.test), split.cuts))
-        # A frame that is not trained on, under a camera whose motion is known.
-        size = camera.frame_size(*test.shape[1:3], multiple=SIZE_MULTIPLE)
-        filmed = scenes.film(test[len(test) // 2], CAMERA_FRAMES, seed, size)
-        camera_clips.append(ClipArrays(*task.encode(filmed.frames), filmed.motion))
+        x, y = task.encode(split.test / np.float32(255.0))
+        clips.append(ClipArrays(x, y, *optical_flow.of_clip(split.test), split.cuts))
 
     def pictures(count: int) -> list[Sample]:
         chosen = [*photographs, *(still for split in splits for still in split.stills(count))]
@@ -177,7 +159,7 @@ def of_clips(
         # Where x is made of crops of y, motion comes before degradation.
         return [(None if task.make_input else x, y) for x, y in samples]
 
-    return Problem(task, network, pictures, clips, camera_clips, task.make_input)
+    return Problem(task, network, pictures, clips, task.make_input)
 
 
 def split(path: Path) -> SplitClip:
@@ -201,11 +183,6 @@ def split(path: Path) -> SplitClip:
             f"{edges[1:-1]}, scaled to {frames.shape[2]} x {frames.shape[1]}"
         )
     return SplitClip(Path(path).stem, frames, shots, rate)
-
-
-def _evenly(length: int, count: int) -> np.ndarray:
-    """Up to `count` indices below `length`, at even distances."""
-    return np.linspace(0, length - 1, min(count, length)).astype(int)
 
 
 def shipped_clips() -> list[Path]:

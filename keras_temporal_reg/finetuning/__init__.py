@@ -10,7 +10,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "FinetuneConfig": "config",
         "Trial": "strength_search",
         "blend": "blending",
-        "choose_alpha": "strength_search",
+        "choose_alpha": "members",
+        "choose_strength": "members",
         "finetune": "api",
     },
 )

@@ -7,14 +7,10 @@ interrupted run continues from its last checkpoint as if it had not been interru
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
-import importlib.util
-import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow import keras
@@ -23,16 +19,17 @@ from keras_temporal_reg import callbacks, saved_models, tasks
 from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.finetuning import (
     data,
+    members,
     numerics,
+    preflight,
     schedule,
     strength_search,
     training,
     validation_clips,
 )
 from keras_temporal_reg.finetuning.checkpoints import RunFolder
-from keras_temporal_reg.finetuning.config import AUTO, FinetuneConfig, takes_options
+from keras_temporal_reg.finetuning.config import FinetuneConfig, takes_options
 from keras_temporal_reg.io import atomic, progress
-from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.transforms import RandomAffine
 
 PARTS = 10  # of a run; after each it is validated and saved
@@ -44,35 +41,48 @@ class FineTuned:
 
     Attributes:
         output: the model that was written.
-        method: the regularizer.
-        alpha: its strength.
-        choice: how alpha was chosen; None where it was given.
-        plot: a plot of that choice; None where alpha was given.
+        choice: which blend was chosen, and why; None where one network was trained.
+        plot: a plot of that choice; None likewise.
+        method: the regularizer; ``"blend"`` where members were blended.
+        alpha: its strength; of a blend, the mean of its members'.
         task: name of the task.
-        steps: how many were trained; fewer than the option says after early stopping.
+        steps: how many were trained, of all members; fewer than the option says after early
+            stopping.
         pictures: number of images that were trained on.
         validation_pictures: number of images that were held out.
-        skipped: ``name: reason`` of each image that was not used, or not to choose alpha.
-        loss: mean of the regularized loss over each part of the run.
-        val_loss: the reconstruction loss on the images that were held out, after each part.
-        seconds: over all parts of an interrupted run.
+        skipped: ``name: reason`` of each image that was not used, or not to choose the strength.
+        trainings: name of each network that was trained to what its training did.
+        members: the folder of the members; None where they were not kept.
+        seconds: of training, over all parts of an interrupted run; the search comes on top.
         versions: of Python, TensorFlow, Keras and this package.
     """
 
     output: Path
-    method: str
-    alpha: float
     choice: strength_search.Choice | None
     plot: Path | None
+    method: str
+    alpha: float
     task: str
     steps: int
     pictures: int
     validation_pictures: int
     skipped: list[str]
-    loss: list[float]
-    val_loss: list[float]
+    trainings: Mapping[str, training.History]
+    members: Path | None
     seconds: float
     versions: dict[str, str]
+
+    @property
+    def loss(self) -> list[float]:
+        """Mean of the loss over each part of the last training."""
+        return [*self.trainings.values()][-1].loss
+
+    @property
+    def val_loss(self) -> list[float]:
+        """The reconstruction loss on the images that were held out, after each part of the last
+        training.
+        """
+        return [*self.trainings.values()][-1].val_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +94,6 @@ class _Job:
     model: keras.Model
     images: data.ImageData
     transform: RandomAffine
-    make_loss: Callable[..., Any]
     run: RunFolder
 
 
@@ -105,9 +114,10 @@ def finetune(
     uninterrupted one, except for random numbers that the model's own layers draw, or a task's
     `make_input` without a `seed`.
 
-    With alpha ``"auto"``, `choose_alpha` first tries a few on the same batches. It compares them on
-    a clip, or on held-out images over which a virtual camera moves. The choice is kept for a
-    resumed run.
+    Without `alpha`, the members are fine-tuned, each from the model's weights on the same batches,
+    and blended: averages of their weights are evaluated on a clip, or on held-out images over which
+    a virtual camera moves, and the one is saved that has the least flicker of those that
+    `metrics.verdict` calls stabilized. With `alpha`, one network is trained.
 
     Args:
         model: file or folder of the model: ``.keras``, H5 or a SavedModel.
@@ -132,82 +142,90 @@ def finetune(
 
     Example:
         >>> import keras_temporal_reg as ktr
-        >>> ktr.finetune("denoiser.h5", "stable.h5", "photos", task="denoising")  # doctest: +SKIP
         >>> result = ktr.finetune(
-        ...     "denoiser.h5", "stable.h5", "photos", task="denoising", alpha="auto"
+        ...     "denoiser.h5", "stable.h5", "photos", task="denoising"
         ... )  # doctest: +SKIP
-        >>> result.alpha, result.choice.reason  # doctest: +SKIP
+        >>> result.choice.weights, result.choice.reason  # doctest: +SKIP
+        >>> ktr.finetune(
+        ...     "denoiser.h5", "single.h5", "photos", task="denoising", alpha=0.8
+        ... )  # doctest: +SKIP
     """
     config = FinetuneConfig.from_options(options)
-    make_loss = functools.partial(
-        training.LOSSES[config.method],
-        reconstruction=config.reconstruction,
-        contrast=config.contrast,
-    )
-    make_loss(alpha=0.5)  # refuses a wrong option before anything is read
+    # Refuses a wrong option before anything is read.
+    members.loss_of(config.method, config.reconstruction, config.contrast)
     task = _task_of(config)
-    _check_packages(config)
+    preflight.check_packages(config)
     model, output = Path(model), Path(output)
     format = saved_models.format_for(output, saved_models.format_of(model))
-    _check_output(model, output, format)
+    preflight.check_output(model, output, format)
     with atomic.locked(output):
         keras.utils.set_random_seed(config.seed)
         base = saved_models.load(model, allow_code=config.allow_code, for_training=True).model
         shape = data.crop_shape(base, task, config.crop, has_targets=targets is not None)
-        _check_model(base, output, format)
+        preflight.check_model(base, output, format)
         images = data.prepare(
             Path(inputs), None if targets is None else Path(targets), task, shape, config
         )
         run = RunFolder(output.parent / f".{output.name}.training", _settings(config, base, images))
         if not config.resume:
             run.delete()
-        run.check_settings()
-        job = _Job(config, task, base, images, _transform_of(config), make_loss, run)
-        choice, plot, seconds, skipped = None, None, 0.0, [*images.skipped]
-        if config.alpha == AUTO:
-            plot = output.with_name(f"{output.stem}.alpha.png")
-            choice, seconds, too_small = _choose_alpha(job, plot)
+        job = _Job(config, task, base, images, _transform_of(config), run)
+        choice, plot, kept, skipped = None, None, None, [*images.skipped]
+        if config.blend_strength is None:
+            run.check_settings()
+            loss = training.LOSSES[config.method](
+                config.single_alpha, config.reconstruction, contrast=config.contrast
+            )
+            trainings = {config.method: _train(job, config.method, loss, run)}
+        else:
+            plot = output.with_name(f"{output.stem}.strength.png")
+            trainings, choice, values, too_small = _blend(job, plot)
             skipped += too_small
-        alpha = float(config.alpha) if choice is None else choice.alpha
-        history = _train(job, alpha)
+            if config.keep_members:
+                kept = _save_members(job, values, output, format)
+            strength_search.assign(base, values, choice.weights, _statistics(job))
         saved_models.save(base, output, format)
         run.delete()
     return FineTuned(
         output=output,
-        method=config.method,
-        alpha=alpha,
         choice=choice,
         plot=plot,
+        method=config.method if choice is None else "blend",
+        alpha=config.single_alpha if choice is None else choice.alpha,
         task=task.name,
-        steps=history.steps,
+        steps=sum(history.steps for history in trainings.values()),
         pictures=len(images.training),
         validation_pictures=len(images.held_out),
         skipped=skipped,
-        loss=history.loss,
-        val_loss=history.val_loss,
-        seconds=round(seconds + history.seconds, 1),
+        trainings=trainings,
+        members=kept,
+        seconds=round(sum(history.seconds for history in trainings.values()), 1),
         versions=saved_models.versions(),
     )
 
 
 def show(result: FineTuned) -> None:
     """Print what a run did."""
+    for name, history in result.trainings.items():
+        print(
+            f"Fine-tuned for {result.task}, {name}: {history.steps} steps on {result.pictures} "
+            f"images, {history.seconds:.0f} s."
+        )
+        if history.val_loss:
+            print(
+                f"Reconstruction loss on {result.validation_pictures} held-out images: "
+                f"{history.val_loss[0]:.5f} after the first part, {history.val_loss[-1]:.5f} after "
+                f"the last, {min(history.val_loss):.5f} at best."
+            )
     if result.choice is not None:
+        share = result.choice.seconds / max(result.seconds, 1e-9)
         print(
-            f"Alpha {result.alpha:g} was chosen; with the fine-tuning that cost "
-            f"{result.choice.cost:.2f} times the fine-tuning alone. {result.choice.reason}"
+            f"Blend of {len(result.choice.trials)} evaluated in {result.choice.seconds:.0f} s, "
+            f"{100 * share:.0f} % of the time of the fine-tunings: {result.choice.reason}"
         )
-        print(f"Trials: {result.plot}")
-    print(
-        f"Fine-tuned for {result.task} with {result.method} {result.alpha:g}: {result.steps} "
-        f"steps on {result.pictures} images, {result.seconds:.0f} s."
-    )
-    if result.val_loss:
-        print(
-            f"Reconstruction loss on {result.validation_pictures} held-out images: "
-            f"{result.val_loss[0]:.5f} after the first part, {result.val_loss[-1]:.5f} after the "
-            f"last, {min(result.val_loss):.5f} at best."
-        )
+        print(f"Blends: {result.plot}")
+    if result.members is not None:
+        print(f"Members: {result.members}")
     for reason in result.skipped:
         print(f"Skipped: {reason}")
     print(f"Written: {result.output}")
@@ -227,69 +245,117 @@ def _transform_of(config: FinetuneConfig) -> RandomAffine:
     return RandomAffine.from_config({**transform.get_config(), "seed": config.seed})
 
 
-def _choose_alpha(job: _Job, plot: Path) -> tuple[strength_search.Choice, float, list[str]]:
-    """The choice, which an interrupted run may have made; its seconds; images too small for it."""
+class _Blended(NamedTuple):
+    """Members, and the blend that was chosen of them.
+
+    Attributes:
+        trainings: name of a member to what its training did.
+        choice: the blend.
+        values: of the variables of the original and each member.
+        too_small: ``name: reason`` of each image too small to choose on.
+    """
+
+    trainings: dict[str, training.History]
+    choice: strength_search.Choice
+    values: dict[str, strength_search.Values]
+    too_small: list[str]
+
+
+def _blend(job: _Job, plot: Path) -> _Blended:
+    """Train the members and choose their best blend."""
     config, shape = job.config, job.images.shape
-    stills, too_small = ((), []) if config.clip else validation_clips.stills_of(job.images)
-    stored = job.run.read_choice(strength_search.Choice.from_dict)
-    if stored is not None:
-        choice, seconds = stored
-    else:
-        started = time.monotonic()
-        low, high = config.value_range or (0.0, 1.0)
-        clip, reference = None, None
-        if config.clip is not None:
-            unit_task = _task_of(dataclasses.replace(config, value_range=None))
-            path = None if config.reference is None else Path(config.reference)
-            clip, reference = validation_clips.read(
-                Path(config.clip), path, unit_task, shape, (low, high)
-            )
-        choice = strength_search.choose_alpha(
+    runs = {name: _member_run(job, name) for name in config.members}
+    for run in runs.values():
+        run.check_settings()
+    clips, too_small = _validation_clips(job)
+    original = members.values_of(job.model)
+    values: dict[str, strength_search.Values] = {strength_search.ORIGINAL: original}
+    trainings = {}
+    for name, run in runs.items():
+        strength_search.assign(job.model, values, {strength_search.ORIGINAL: 1.0})
+        keras.utils.set_random_seed(config.seed)
+        loss = members.loss_of(name, config.reconstruction, config.contrast)
+        trainings[name] = _train(job, name, loss, run)
+        values[name] = members.values_of(job.model)
+    low, high = config.value_range or (0.0, 1.0)
+    baseline = job.task.baseline if shape.scale == job.task.scale else None
+    strength = config.blend_strength
+    assert strength is not None
+    with progress.bars(config.show_progress) as start:
+        choice = strength_search.search(
             job.model,
-            job.images.batches(0, config.steps),
-            clip,
-            reference,
-            stills=stills,
-            loss=job.make_loss,
-            steps=config.steps,
-            learning_rate=config.learning_rate,
-            transform=job.transform,
-            make_input=job.images.make_input,
-            pair_fraction=config.pair_fraction,
-            baseline=job.task.baseline if shape.scale == job.task.scale else None,
+            values,
+            clips,
+            validation_clips.baseline_psnr(clips, baseline, high - low),
+            strength=strength,
             value_range=high - low,
-            seed=config.seed,
-            show_progress=config.show_progress,
+            batches=_statistics(job),
+            advance=start("choosing the blend", strength_search.evaluations(len(runs), strength)),
         )
-        seconds = time.monotonic() - started
     choice.plot(plot)
-    if not choice.alpha:
+    if not choice.weights:
         raise ValueError(
-            f"alpha {AUTO!r} found none, so no model was written. {choice.reason} The trials are "
-            f"drawn in {plot}. To train all the same, give alpha a number in [0, 1)"
+            f"strength {strength!r} found no blend, so no model was written. {choice.reason} The "
+            f"blends are drawn in {plot}. What was trained is kept: the same call with strength "
+            "0.5, or another number in [0, 1], takes that blend all the same"
         )
-    if stored is None:
-        job.run.write_choice(dataclasses.asdict(choice), seconds)
-    keras.utils.set_random_seed(config.seed)  # as if this alpha had been given
-    return choice, seconds, too_small
+    return _Blended(trainings, choice, values, too_small)
 
 
-def _train(job: _Job, alpha: float) -> training.History:
+def _validation_clips(job: _Job) -> tuple[list[validation_clips.ClipArrays], list[str]]:
+    """The clips to choose the blend on, and the images that are too small to be filmed."""
+    config, shape = job.config, job.images.shape
+    if config.clip is not None:
+        unit_task = _task_of(dataclasses.replace(config, value_range=None))
+        reference = None if config.reference is None else Path(config.reference)
+        value_range = config.value_range or (0.0, 1.0)
+        clip = Path(config.clip)
+        return [validation_clips.read(clip, reference, unit_task, shape, value_range)], []
+    stills, too_small = validation_clips.stills_of(job.images)
+    keras.utils.set_random_seed(config.seed)  # for what `make_input` draws
+    return validation_clips.gather(
+        None, None, stills, job.images.make_input, config.seed
+    ), too_small
+
+
+def _member_run(job: _Job, name: str) -> RunFolder:
+    return RunFolder(job.run.path / name, job.run.settings)
+
+
+def _save_members(
+    job: _Job, values: Mapping[str, strength_search.Values], output: Path, format: str
+) -> Path:
+    """Save each member beside the output, for `blend`."""
+    folder = output.with_name(f"{output.stem}.members")
+    folder.mkdir(exist_ok=True)
+    for name in job.config.members:
+        strength_search.assign(job.model, values, {name: 1.0})
+        saved_models.save(job.model, folder / f"{name}{output.suffix}", format)
+    return folder
+
+
+def _statistics(job: _Job) -> list[Any] | None:
+    return members.statistics_batches(job.model, job.images.batches(0, job.config.steps))
+
+
+def _train(job: _Job, name: str, loss: Any, run: RunFolder) -> training.History:
     config, images = job.config, job.images
-    network = RegularizedModel(
+    network = members.network_of(
+        name,
         job.model,
         job.transform,
         make_input=images.make_input,
         pair_fraction=config.pair_fraction,
     )
-    schedule.compile_for(network, job.make_loss(alpha=alpha), config.learning_rate, config.steps)
+    schedule.compile_for(network, loss, config.learning_rate, config.steps)
     batches: Any = images.batches
     called: list[Any] = [numerics.StopAtNonFiniteLoss(config.learning_rate)]
     if config.check_numerics:
         batches = numerics.CheckedBatches(batches, images.names_of_step)
         called.append(callbacks.CheckNumerics())
     if config.logs is not None:
-        called.append(keras.callbacks.TensorBoard(str(config.logs), write_graph=False))
+        folder = Path(config.logs) if config.blend_strength is None else Path(config.logs) / name
+        called.append(keras.callbacks.TensorBoard(str(folder), write_graph=False))
     try:
         with progress.bars(config.show_progress) as start:
             return training.train(
@@ -299,12 +365,12 @@ def _train(job: _Job, alpha: float) -> training.History:
                 parts=PARTS,
                 validation=images.validation(),
                 patience=config.early_stopping,
-                run=job.run,
-                advance=start("fine-tuning", config.steps),
+                run=run,
+                advance=start(f"fine-tuning, {name}", config.steps),
                 callbacks=called,
             )
     except numerics.NonFiniteLoss as error:
-        job.run.delete()
+        run.delete()
         raise ValueError(str(error)) from error
     except callbacks.NonFiniteError as error:
         step = training.first_step(error.epoch, config.steps, PARTS) + error.batch
@@ -328,37 +394,3 @@ def _settings(config: FinetuneConfig, model: Any, images: data.ImageData) -> dic
 
 def _digest(parts: Sequence[bytes]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
-
-
-def _check_packages(config: FinetuneConfig) -> None:
-    if config.logs is not None and importlib.util.find_spec("tensorboard") is None:
-        raise ImportError("logs need pip install tensorboard")
-    if config.alpha == AUTO and importlib.util.find_spec("matplotlib") is None:
-        raise ImportError(
-            f"alpha {AUTO!r} draws its trials, which needs pip install keras-temporal-reg[demo]"
-        )
-
-
-def _check_output(model: Path, output: Path, format: str) -> None:
-    a, b = model.resolve(), output.resolve()
-    if a == b or a in b.parents or b in a.parents or (b.exists() and a.samefile(b)):
-        raise ValueError(f"output must be another file than model, {model}. Received: {output}")
-    saved_models.check_target(output, format)
-    atomic.writable_folder(output.parent)
-
-
-def _check_model(model: Any, output: Path, format: str) -> None:
-    """Check that there are weights to train, and save and load the model on trial."""
-    if not model.trainable_variables:
-        raise ValueError("the model must have weights to train. Received: none, or all are frozen")
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=output.parent) as folder:
-        try:
-            saved_models.save(model, Path(folder) / "trial", format)
-            # Code in the model's own file was allowed when it was loaded.
-            saved_models.load(Path(folder) / "trial", allow_code=True)
-        except OSError as error:
-            raise OSError(f"output {output} cannot be written: {error}") from error
-        except (ValueError, TypeError, NotImplementedError) as error:
-            raise saved_models.ModelError(
-                f"output {output} cannot hold this model in the format {format} ({error})"
-            ) from error

@@ -6,17 +6,15 @@ import dataclasses
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from keras_temporal_reg.io import atomic
 
-_Choice = TypeVar("_Choice")
-
-_STATE, _CHOICE = "state.npz", "choice.json"
+_STATE = "state.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +46,7 @@ class RunFolder:
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Save the run in place of what was saved before."""
-        self.path.mkdir(exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         state = json.dumps({"settings": self.settings, "history": checkpoint.history})
         arrays: dict[str, Any] = {
             f"{name}{number}": _as_stored(value)
@@ -81,34 +79,6 @@ class RunFolder:
         self._check_settings(settings)
         return checkpoint
 
-    def write_choice(self, choice: Mapping[str, Any], seconds: float) -> None:
-        """Save which alpha was chosen, as JSON, and the seconds that it took."""
-        self.path.mkdir(exist_ok=True)
-        with atomic.atomic_write(self.path / _CHOICE) as temporary:
-            parts = {"settings": self.settings, "seconds": seconds, "choice": choice}
-            temporary.write_text(json.dumps(parts))
-
-    def read_choice(self, make: Callable[[Any], _Choice]) -> tuple[_Choice, float] | None:
-        """What `write_choice` saved; None if it did not.
-
-        Args:
-            make: makes a choice of JSON.
-
-        Raises:
-            ValueError: if it cannot be read, or was for other settings.
-        """
-        path = self.path / _CHOICE
-        if not path.is_file():
-            return None
-        try:
-            stored = json.loads(path.read_text())
-            choice, seconds = make(stored["choice"]), float(stored["seconds"])
-            settings = dict(stored["settings"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise self._unreadable(error) from error
-        self._check_settings(settings)
-        return choice, seconds
-
     def check_settings(self) -> None:
         """Check that nothing is saved, or that it can be read and had the same settings.
 
@@ -116,7 +86,6 @@ class RunFolder:
             ValueError: if not.
         """
         self.read()
-        self.read_choice(dict)
 
     def delete(self) -> None:
         """Delete the folder, if there is one."""

@@ -10,25 +10,31 @@ TensorFlow, so that the command line can check its options without it.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.core import validation as checks
 from keras_temporal_reg.evaluation import config as evaluation_config
 
 METHODS = ("sparse-jacobian", "transform-invariance")
-AUTO = "auto"  # in place of an alpha: let `choose_alpha` find it
+PLAIN = "plain"
+MEMBERS = (PLAIN, *METHODS)  # fine-tunings to blend: without a regularizer, and with each
+MEMBER_ALPHA = 0.9  # of the members that are regularized: strong, since they are blended
+SINGLE_ALPHA = 0.8  # where one network is trained and no alpha is given
+AUTO = "auto"  # in place of a strength: let the search find it
 DEFAULT_CONTRAST = 0.1  # won in docs/results; the losses' own default, 0, is the paper's
-TRIAL_SHARE = 2  # a trial of `choose_alpha` takes the steps of a fine-tuning over this
+SEARCH_PACKAGES = ("cv2", "matplotlib", "rich")  # what the search needs of the extra `video`
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def alpha_or_auto(name: str, value: Any) -> float | str:
-    """Return `value` if it is an alpha or `AUTO`.
+def strength_or_auto(name: str, value: Any) -> float | str:
+    """Return `value` if it is a strength or `AUTO`.
 
     Raises:
         ValueError: if it is neither, naming the argument `name`.
@@ -36,19 +42,49 @@ def alpha_or_auto(name: str, value: Any) -> float | str:
     if value == AUTO:
         return AUTO
     try:
-        return checks.fraction(name, value, "[", ")")
+        return checks.fraction(name, value, "[", "]")
     except ValueError:
         raise ValueError(
-            f"{name} must be a number in [0, 1) or {AUTO!r}. Received: {value!r}"
+            f"{name} must be a number in [0, 1] or {AUTO!r}. Received: {value!r}"
         ) from None
 
 
-def parse_alpha(text: str) -> float | str:
-    """An alpha, or a word, from the command line."""
+def alpha_or_auto(name: str, value: Any) -> float | str:
+    """Return `value` if it is an alpha, or `AUTO`, which alpha could be before version 0.2.
+
+    Raises:
+        ValueError: if it is neither, naming the argument `name`.
+    """
+    if value == AUTO:
+        return AUTO
+    return checks.fraction(name, value, "[", ")")
+
+
+def check_members(name: str, value: Any) -> None:
+    """Check that members are names in `MEMBERS`, each once, and one of them regularized.
+
+    Raises:
+        ValueError: if not, naming the argument `name`.
+    """
+    known = [member for member in value if member in MEMBERS]
+    if isinstance(value, str) or len({*known}) < len([*value]) or not {*known} - {PLAIN}:
+        raise ValueError(
+            f"{name} must be some of {', '.join(MEMBERS)}, each once, and one of the regularizers "
+            f"among them. Received: {value!r}"
+        )
+
+
+def parse_number_or_word(text: str) -> float | str:
+    """A number, or else a word, from the command line."""
     try:
         return float(text)
     except ValueError:
         return text
+
+
+def parse_words(text: str) -> tuple[str, ...]:
+    """Words separated by commas, from the command line."""
+    return tuple(part.strip() for part in text.split(","))
 
 
 def parse_value_range(text: str) -> tuple[float, ...]:
@@ -68,10 +104,6 @@ def _at_least(least: int) -> Callable[[str, Any], Any]:
 
 def _share(low: str, high: str) -> Callable[[str, Any], Any]:
     return lambda name, value: checks.fraction(name, value, low, high)
-
-
-def _absolute(path: Any) -> str:
-    return str(Path(path).resolve())
 
 
 def _name(value: Any) -> str:
@@ -124,34 +156,57 @@ class FinetuneConfig:
         setting=_name,
         parse=str,
     )
+    strength: float | str | None = _option(
+        None,
+        "how much to steady, after training: 0 for the original, 1 for the steadiest blend of the "
+        "members, or auto: the blend with the least flicker that is stabilized on validation "
+        "images or a clip; blends are drawn in STEM.strength.png beside the output. Without "
+        "strength and alpha: auto where the extra video is installed",
+        strength_or_auto,
+        setting=None,
+        parse=parse_number_or_word,
+        metavar="STRENGTH",
+    )
+    members: tuple[str, ...] = _option(
+        MEMBERS,
+        f"fine-tunings to blend: some of {', '.join(MEMBERS)}, the regularized ones with alpha "
+        f"{MEMBER_ALPHA:g}",
+        check_members,
+        setting=list,
+        parse=parse_words,
+        metavar="NAME,NAME",
+    )
+    keep_members: bool = _option(
+        False,
+        "save the members in the folder STEM.members beside the output, for ktr blend",
+        setting=None,
+    )
+    alpha: float | str | None = _option(
+        None,
+        "in place of a strength, train one network with this strength of the regularizer, in "
+        "[0, 1)",
+        alpha_or_auto,
+        parse=parse_number_or_word,
+    )
     method: str = _option(
         METHODS[0],
-        f"the regularizer: {' or '.join(METHODS)}",
+        f"the regularizer of that network: {' or '.join(METHODS)}",
         lambda name, value: checks.one_of(name, value, METHODS),
         parse=str,
         choices=METHODS,
     )
-    alpha: float | str = _option(
-        0.8,
-        "strength of the regularizer, in [0, 1); or auto: the strongest one that stabilizes "
-        "the model on validation images or a clip, found at no more than "
-        "twice the cost of the fine-tuning itself; the trials are drawn in STEM.alpha.png "
-        "beside the output (needs the extra demo)",
-        alpha_or_auto,
-        parse=parse_alpha,
-    )
     clip: str | Path | None = _option(
         None,
-        "with alpha auto, a clip of inputs to choose it on: a file or a folder of frames, in "
-        "place of validation images under a virtual camera",
-        setting=_absolute,
+        "a clip of inputs to choose the blend on: a file or a folder of frames, in place of "
+        "validation images under a virtual camera",
+        setting=None,
         parse=Path,
         metavar="CLIP",
     )
     reference: str | Path | None = _option(
         None,
         "the targets of the clip; without, the task makes inputs from the clip",
-        setting=_absolute,
+        setting=None,
         parse=Path,
         metavar="CLIP",
     )
@@ -245,17 +300,38 @@ class FinetuneConfig:
                 "and no clip"
             )
         if self.alpha == AUTO:
-            checks.whole_number("steps", self.steps, TRIAL_SHARE)
-            if self.clip is None and not self.validation:
-                raise ValueError(
-                    f"alpha {AUTO!r} needs a validation above 0 or a clip, to choose it on. "
-                    "Received: validation 0 and no clip"
-                )
-        elif self.clip is not None:
+            deprecation.warn(f"alpha {AUTO!r}", f"strength {AUTO!r}")
+            object.__setattr__(self, "alpha", None)
+            object.__setattr__(self, "strength", AUTO)
+        if self.alpha is not None and self.strength is not None:
             raise ValueError(
-                f"clip is used with alpha {AUTO!r} only, to choose it on. Received: clip "
-                f"{self.clip} and alpha {self.alpha}"
+                "strength and alpha exclude each other: strength blends several networks, alpha "
+                f"trains one. Received: strength {self.strength} and alpha {self.alpha}"
             )
+        if self.blend_strength is None:
+            if self.clip is not None:
+                raise ValueError(
+                    "clip is used with a strength only, to choose the blend on. Received: clip "
+                    f"{self.clip} and alpha {self.single_alpha}"
+                )
+        elif self.clip is None and not self.validation:
+            raise ValueError(
+                f"strength {self.blend_strength} needs a validation above 0 or a clip, to choose "
+                "the blend on; alpha trains one network without. Received: validation 0 and no clip"
+            )
+
+    @property
+    def blend_strength(self) -> float | str | None:
+        """The strength of the blend to find; None where one network is trained."""
+        if self.alpha is not None or self.strength is not None:
+            return self.strength
+        has_extra = all(importlib.util.find_spec(name) is not None for name in SEARCH_PACKAGES)
+        return AUTO if has_extra else None
+
+    @property
+    def single_alpha(self) -> float:
+        """The alpha of the one network that is trained where nothing is blended."""
+        return SINGLE_ALPHA if self.alpha is None else float(self.alpha)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> FinetuneConfig:
@@ -279,6 +355,8 @@ class FinetuneConfig:
             value, setting = getattr(self, field.name), field.metadata["setting"]
             if setting is not None:
                 found[field.name] = None if value is None else setting(value)
+        # The members are the same whatever the strength, and so is one network's alpha by default.
+        found["alpha"] = None if self.blend_strength is not None else self.single_alpha
         return found
 
 

@@ -1,290 +1,387 @@
-"""Choose alpha: the strongest regularization with which a model is stabilized.
+"""Choose how strongly to steady a network: the best blend of fine-tunings, by evaluation alone.
 
-Each trial is a short fine-tuning from the model's own weights on the same batches, compared by
-`metrics.verdict` to a trial without the regularizer. Bisection keeps the trials few.
+Members are fine-tunings of one network: one without a regularizer, one for each regularizer. The
+average of their weights is a network too, and lies in front of each of them in flicker and PSNR
+(compare Wortsman et al., "Model soups", 2022). So the strength is chosen after training: blends
+are evaluated on validation clips and judged by `metrics.verdict`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import metrics
-from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.evaluation import inference
-from keras_temporal_reg.finetuning import schedule, training, validation_clips
-from keras_temporal_reg.finetuning.config import TRIAL_SHARE
-from keras_temporal_reg.io import atomic, progress
-from keras_temporal_reg.losses import SparseJacobianLoss
-from keras_temporal_reg.model import RegularizedModel
-from keras_temporal_reg.transforms import RandomAffine
+from keras_temporal_reg.finetuning import blending
+from keras_temporal_reg.finetuning.config import AUTO, MEMBER_ALPHA, PLAIN
+from keras_temporal_reg.finetuning.validation_clips import ClipArrays
+from keras_temporal_reg.io import atomic
+from keras_temporal_reg.metrics import _verdict as limits
 
-ALPHAS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-MAX_TRIALS = 3
+ORIGINAL = "original"
+_GRID = 4  # blends of the first round have weights in quarters
+_FINE = 8  # those around the best one in eighths
+# Half of each limit, since validation clips are not those that the network will run on.
+_LIMITS = {
+    "psnr_drop": limits.PSNR_DROP / 2,
+    "structure_drop": limits.STRUCTURE_DROP / 2,
+    "contrast_shift": limits.CONTRAST_SHIFT / 2,
+}
+
+Values = Sequence[np.ndarray]  # of a network's variables
+Shares = tuple[float, ...]  # of the original and each member, with sum 1
 
 
-@deprecation.renamed_fields(counts="stabilized")
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One alpha that was tried.
+    """One blend that was evaluated.
 
     Attributes:
-        alpha: 0 without the regularizer.
-        measures: as from `metrics.stability`, mean over the clips.
-        stabilized: whether the outcome is `metrics.Outcome.STABILIZED`; False without the
-            regularizer.
+        weights: name of a network, `ORIGINAL` or a member, to its weight; without zeros.
+        measures: as from `metrics.stability`, mean over the validation clips.
+        outcome: of `metrics.verdict`, its value.
         verdict: the verdict as a sentence.
     """
 
-    alpha: float
+    weights: Mapping[str, float]
     measures: Mapping[str, float]
-    stabilized: bool
+    outcome: str
     verdict: str
 
+    def __str__(self) -> str:
+        return " + ".join(f"{weight:.3g} {name}" for name, weight in self.weights.items())
 
-@deprecation.renamed_fields(trivial_psnr="baseline_psnr")
+
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What `choose_alpha` found.
+    """The blend that was chosen.
 
     Attributes:
-        alpha: the strongest one that stabilizes the model, or 0.
+        weights: as in `Trial`; empty where none was found.
+        strength: 0 for the original, 1 for the steadiest blend; between them the share of the
+            flicker taken away. None where it was chosen (``"auto"``).
+        alpha: the mean alpha of the networks by their weights; 0 where no blend was found.
         reason: why this one, in words.
-        plain: the trial without the regularizer.
-        tried: all others, in the order of their alpha.
+        trials: all blends that were evaluated.
+        compared_with: the network that the verdicts compare with.
+        floor: flicker of the references, mean over the validation clips.
         baseline_psnr: of the baseline prediction, in dB.
-        cost: images of all trials and one full fine-tuning, over those of the latter.
+        seconds: that the search took.
     """
 
+    weights: Mapping[str, float]
+    strength: float | None
     alpha: float
     reason: str
-    plain: Trial
-    tried: tuple[Trial, ...]
+    trials: tuple[Trial, ...]
+    compared_with: str
+    floor: float
     baseline_psnr: float
-    cost: float
+    seconds: float
 
-    @classmethod
-    def from_dict(cls, parts: Mapping[str, Any]) -> Choice:
-        """The inverse of `dataclasses.asdict`."""
-        tried = tuple(Trial(**trial) for trial in parts["tried"])
-        return cls(**{**parts, "plain": Trial(**parts["plain"]), "tried": tried})
+    @property
+    def chosen(self) -> Trial | None:
+        """The trial of the choice; None where none was found."""
+        return next((trial for trial in self.trials if trial.weights == self.weights), None)
 
     def plot(self, path: Any) -> None:
-        """Draw PSNR against temporal error of all trials, and mark the choice.
+        """Draw PSNR against flicker of all trials, their Pareto front, and the choice.
 
         Args:
             path: a ``.png`` file. Needs matplotlib.
         """
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(7, 5), layout="constrained")
+        figure = Figure(figsize=(8, 5.5), layout="constrained")
         axis = figure.subplots()
-        shown = sorted((self.plain, *self.tried), key=lambda trial: trial.alpha)
-        places = [(t.measures["temporal_error"], t.measures["psnr"]) for t in shown]
-        axis.plot(*zip(*places), color="0.7", zorder=1)
-        for trial, place in zip(shown, places):
-            chosen = trial.stabilized and trial.alpha == self.alpha
-            color = "tab:green" if trial.stabilized else "tab:red" if trial.alpha else "black"
-            axis.scatter(*place, color=color, s=90 if chosen else 30, zorder=2)
-            label = f"alpha {trial.alpha:g}" + (", chosen" if chosen else "")
-            axis.annotate(label, place, (6, 6), textcoords="offset points")
-        axis.set_xlabel("temporal error (lower is better)")
+        front = pareto_front(self.trials)
+        axis.plot(*zip(*map(_place, front)), color="0.7", zorder=1, label="Pareto front")
+        for outcome, color in _COLORS.items():
+            places = [_place(trial) for trial in self.trials if trial.outcome == outcome]
+            if places:
+                label = outcome.replace("_", " ")
+                axis.scatter(*zip(*places), color=color, s=30, zorder=2, label=label)
+        for trial in self.trials:
+            if len(trial.weights) == 1:
+                axis.annotate(str(trial), _place(trial), (6, 6), textcoords="offset points")
+        if self.chosen is not None:
+            place = _place(self.chosen)
+            axis.scatter(*place, s=160, facecolors="none", edgecolors="black", zorder=3)
+            axis.annotate(f"chosen: {self.chosen}", place, (6, -14), textcoords="offset points")
+        axis.axvline(self.floor, color="0.5", linestyle=":", label="flicker of the reference")
+        axis.set_xlabel("flicker, % of contrast (lower is better)")
         axis.set_ylabel("PSNR, dB (higher is better)")
-        axis.set_title("green: stabilized; red: not stabilized; black: without regularizer")
+        axis.set_title(f"Blends of the fine-tunings, judged against {self.compared_with}")
         axis.margins(0.15)
+        axis.legend()
         with atomic.atomic_write(Path(path)) as temporary:
             figure.savefig(temporary, dpi=110)
 
 
-@deprecation.renamed_arguments(trivial="baseline")
-def choose_alpha(
-    model: keras.Model,
-    dataset: tf.data.Dataset,
-    clip: Any = None,
-    reference: Any = None,
-    *,
-    stills: Sequence[validation_clips.Still] = (),
-    loss: Callable[..., Any] = SparseJacobianLoss,
-    alphas: Sequence[float] = ALPHAS,
-    steps: int = 500,
-    learning_rate: float = 1e-4,
-    transform: Any = None,
-    perturbation: Any = None,
-    make_input: Any = None,
-    pair_fraction: float = 1.0,
-    baseline: Callable[[np.ndarray], np.ndarray] | None = None,
-    value_range: float = 1.0,
-    seed: int = 0,
-    show_progress: bool = False,
-) -> Choice:
-    """Find the strongest regularization that stabilizes a model, on a validation clip.
+_COLORS = {
+    metrics.Outcome.STABILIZED.value: "tab:green",
+    metrics.Outcome.TRADE_OFF.value: "tab:orange",
+    metrics.Outcome.NO_GAIN.value: "tab:red",
+    metrics.Outcome.NOT_APPLICABLE.value: "tab:gray",
+}
 
-    There is one trial without the regularizer, and by bisection at most three with it, each half
-    as long as the full fine-tuning. Trials and the full fine-tuning together cost less than three
-    times the latter. The model keeps its weights.
+
+class _Blends:
+    """Evaluates blends on the validation clips, each once.
 
     Args:
-        model: to be fine-tuned; image to image.
-        dataset: batches ``(x, y)`` or ``(x, y, sample_weight)`` to train on; repeated as needed.
-        clip: frames x of a validation clip, ``(frames, height, width, channels)``.
-        reference: its targets y, likewise. Needed with `clip`.
-        stills: in place of a clip, images ``(x, y)``, each ``(height, width, channels)``, that
-            are not trained on. A virtual camera moves over each. y may be a whole number of times
-            as large as x; with `make_input`, x may be None.
-        loss: from ``alpha=...`` to a loss: `losses.SparseJacobianLoss`, the other one, or a
-            `functools.partial` of either.
-        alphas: to choose from, each in (0, 1).
-        steps: of the full fine-tuning, at least 2.
-        learning_rate: of Adam after its warm-up; it decays to a tenth.
-        transform: draws T. None: `RandomAffine()` with `seed`.
-        perturbation: as in `RegularizedModel`.
-        make_input: as in `RegularizedModel`; the frames x of `stills` are then made from y.
-        pair_fraction: as in `RegularizedModel`.
-        baseline: from x to the baseline prediction. None: x itself, its pixels repeated where y is
-            larger, if it has the channels of y; else the mean of y.
-        value_range: difference between the highest and the lowest value of y, for PSNR.
-        seed: the same seed gives the same numbers.
-        show_progress: show a bar; needs rich.
+        network: that the weights belong to; takes those of the blends.
+        values: name to the values of the network's variables: `ORIGINAL`, then the members.
+        clips: to evaluate on.
+        baseline_psnr: of the baseline prediction.
+        value_range: as in `ClipArrays.measures`.
+        batches: inputs to re-estimate the statistics of BatchNormalization on.
+        advance: called after each evaluation.
+    """
 
-    Returns:
-        The choice. Its alpha is 0 where none stabilizes the model, and `reason` says why.
+    def __init__(
+        self,
+        network: keras.Model,
+        values: Mapping[str, Values],
+        clips: Sequence[ClipArrays],
+        baseline_psnr: float,
+        value_range: float,
+        batches: Iterable[Any] | None,
+        advance: Callable[..., Any],
+    ) -> None:
+        self.network, self.values, self.clips = network, values, clips
+        self.names = [*values]
+        self.baseline_psnr, self.value_range = baseline_psnr, value_range
+        self.batches, self.advance = batches, advance
+        self.compared_with = PLAIN if PLAIN in values else ORIGINAL
+        self.trials: dict[Shares, Trial] = {}
+        self._measures: dict[Shares, list[dict[str, float]]] = {}
+        self._runs = {
+            size: inference.runner(network, *size) for size in {c.x.shape[1:] for c in clips}
+        }
+
+    def only(self, name: str) -> Shares:
+        """The shares of one network alone."""
+        return tuple(float(each == name) for each in self.names)
+
+    def evaluate(self, shares: Shares, **limits: float) -> Trial:
+        """The trial of a blend."""
+        if shares not in self.trials:
+            before, after = self._of(self.only(self.compared_with)), self._of(shares)
+            verdict = metrics.verdict(
+                _mean(before),
+                _mean(after),
+                self.baseline_psnr,
+                clips=list(zip(before, after)),
+                **limits,
+            )
+            weights = {name: share for name, share in zip(self.names, shares) if share}
+            outcome, sentence = verdict.outcome.value, verdict.sentence
+            self.trials[shares] = Trial(weights, _mean(after), outcome, sentence)
+            self.advance(1, "")
+        return self.trials[shares]
+
+    def _of(self, shares: Shares) -> list[dict[str, float]]:
+        """The measures of each clip."""
+        if shares not in self._measures:
+            assign(self.network, self.values, dict(zip(self.names, shares)), self.batches)
+            self._measures[shares] = [
+                clip.measures(self._runs[clip.x.shape[1:]](clip.x), self.value_range)
+                for clip in self.clips
+            ]
+        return self._measures[shares]
+
+
+def search(
+    network: keras.Model,
+    values: Mapping[str, Values],
+    clips: Sequence[ClipArrays],
+    baseline_psnr: float,
+    *,
+    strength: float | str = AUTO,
+    alphas: Mapping[str, float] | None = None,
+    value_range: float = 1.0,
+    batches: Iterable[Any] | None = None,
+    advance: Callable[..., Any] = lambda *_: None,
+) -> Choice:
+    """Find the blend with the least flicker that `metrics.verdict` calls stabilized.
+
+    Blends are judged by half of the limits of `metrics.verdict`, against the plain fine-tuning
+    where it is a member, else against the original. With a number for `strength`, the blend is the
+    one on the Pareto front of flicker and PSNR with so much of the flicker taken away.
+
+    Args:
+        network: that the weights belong to; it has those of the choice afterwards, or the
+            original's where none was found.
+        values: name to the values of the network's variables: `ORIGINAL`, then the members.
+        clips: to evaluate on, with motion.
+        baseline_psnr: of the baseline prediction on them, in dB.
+        strength: ``"auto"``, or in [0, 1].
+        alphas: name of a member to its alpha. None: `MEMBER_ALPHA` but for the plain one.
+        value_range: difference between the highest and the lowest value of y, for PSNR.
+        batches: inputs to re-estimate the statistics of BatchNormalization on.
+        advance: called as ``advance(evaluations, note)``.
 
     Raises:
-        ValueError: for arguments that are out of range or do not fit each other.
-
-    Example:
-        >>> import keras_temporal_reg as ktr
-        >>> choice = ktr.choose_alpha(model, dataset, clip, reference)  # doctest: +SKIP
-        >>> choice.alpha, choice.reason  # doctest: +SKIP
-        >>> choice.plot("alpha.png")  # doctest: +SKIP
+        ValueError: if no clip has flicker to measure.
     """
-    if not alphas:
-        raise ValueError("alphas must hold at least one number in (0, 1). Received: none")
-    grid = sorted({validation.fraction("alphas", alpha, "(", ")") for alpha in alphas})
-    validation.whole_number("steps", steps, TRIAL_SHARE)
-    validation.whole_number("seed", seed, 0)
-    validation.positive("learning_rate", learning_rate)
-    validation.fraction("pair_fraction", pair_fraction, "(", "]")
-    validation.positive("value_range", value_range)
-    keras.utils.set_random_seed(seed)  # for what `make_input` draws
-    clips = validation_clips.gather(clip, reference, stills, make_input, seed)
-    baseline_psnr = _baseline_psnr(clips, baseline, value_range)
-    runs = {size: inference.runner(model, *size) for size in {x.shape[1:] for x, _ in clips}}
-    motion = RandomAffine(seed=seed) if transform is None else transform
-    weights = model.get_weights()
-    trial_steps = steps // TRIAL_SHARE
-
-    def measure(alpha: float, advance: training.Advance) -> Mapping[str, float]:
-        model.set_weights(weights)
-        keras.utils.set_random_seed(seed)
-        wrapper = RegularizedModel if alpha else Unregularized
-        network = wrapper(model, motion, perturbation, make_input, pair_fraction)
-        schedule.compile_for(network, loss(alpha=alpha), learning_rate, trial_steps)
-        training.train(network, lambda *_: dataset.repeat(), trial_steps, advance=advance)
-        return _measures(runs, clips, value_range)
-
-    try:
-        with progress.bars(show_progress) as start:
-            plain, tried = _bisect(
-                grid,
-                baseline_psnr,
-                lambda alpha: measure(
-                    alpha,
-                    start(f"alpha {alpha:g}" if alpha else "without regularizer", trial_steps),
-                ),
-            )
-    finally:
-        model.set_weights(weights)
-    alpha, reason = _choose(tried)
-    images_per_step = 1.0 + pair_fraction
-    images = trial_steps + images_per_step * (trial_steps * len(tried) + steps)
-    cost = images / (images_per_step * steps)
-    return Choice(alpha, reason, plain, tried, baseline_psnr, cost)
-
-
-class Unregularized(RegularizedModel):
-    """Trains without counterparts: the loss of a plain target is the reconstruction loss.
-
-    A model of its own, since compiling the base model would change how its owner compiled it.
-    """
-
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        return keras.Model.train_step(self, data)
-
-
-def _bisect(
-    grid: Sequence[float],
-    baseline_psnr: float,
-    measure: Callable[[float], Mapping[str, float]],
-) -> tuple[Trial, tuple[Trial, ...]]:
-    """The trial without the regularizer, and those that search for the strongest alpha."""
-    plain = Trial(0.0, measure(0.0), False, "The model without the regularizer.")
-    tried: dict[float, Trial] = {}
-    low, high = 0, len(grid)  # the strongest one is in grid[low - 1 : high]
-    while low < high and len(tried) < MAX_TRIALS:
-        middle = (low + high) // 2
-        measures = measure(grid[middle])
-        verdict = metrics.verdict(plain.measures, measures, baseline_psnr)
-        tried[grid[middle]] = Trial(grid[middle], measures, verdict.is_stabilized, verdict.sentence)
-        if verdict.is_stabilized or _too_weak(plain.measures, measures):
-            low = middle + 1
-        else:
-            high = middle
-    return plain, tuple(tried[alpha] for alpha in sorted(tried))
-
-
-def _baseline_psnr(
-    clips: Sequence[validation_clips.Clip], baseline: Any, value_range: float
-) -> float:
-    found = [metrics.psnr(y, _baseline(x, y, baseline), value_range) for x, y in clips]
-    return float(np.mean(found))
-
-
-def _baseline(x: np.ndarray, y: np.ndarray, baseline: Any) -> np.ndarray:
-    if baseline is not None:
-        return np.asarray(baseline(x), np.float32)
-    scale = y.shape[1] // x.shape[1]
-    larger = x.repeat(scale, axis=1).repeat(scale, axis=2)
-    return larger if larger.shape == y.shape else np.broadcast_to(y.mean(axis=(0, 1, 2)), y.shape)
-
-
-def _measures(
-    runs: Mapping[Any, Any], clips: Sequence[validation_clips.Clip], value_range: float
-) -> dict[str, float]:
-    measured = []
-    for x, y in clips:
-        result = runs[x.shape[1:]](x)
-        # Only PSNR depends on the range.
-        measured.append(metrics.stability(y / value_range, result / value_range))
-    return {key: float(np.mean([each[key] for each in measured])) for key in measured[0]}
-
-
-def _too_weak(plain: Mapping[str, float], measures: Mapping[str, float]) -> bool:
-    """Whether the regularizer improved nothing, so that a stronger one may."""
-    return (
-        measures["temporal_error"] >= plain["temporal_error"]
-        and measures["relative_smoothness"] <= plain["relative_smoothness"]
-        and measures["smoothness"] <= plain["smoothness"]
+    started = time.monotonic()
+    floors = [clip.floor for clip in clips]
+    usable = [clip for clip, floor in zip(clips, floors) if not math.isnan(floor)]
+    if not usable:
+        raise ValueError(
+            "the validation clips must have contrast and a motion that can be trusted. Received: "
+            "none that has"
+        )
+    blends = _Blends(network, values, usable, baseline_psnr, value_range, batches, advance)
+    limits: dict[str, float] = _LIMITS if strength == AUTO else {}
+    for shares in (blends.only(ORIGINAL), *_grid(len(values) - 1)):
+        blends.evaluate(shares, **limits)
+    if strength == AUTO:
+        center = _steadiest(blends) or blends.only(blends.compared_with)
+        for shares in _around(center):
+            blends.evaluate(shares, **limits)
+        best = _steadiest(blends)
+    else:
+        best = _at_strength(blends, float(strength))
+        blends.evaluate(best, **limits)
+    trials = tuple(blends.trials.values())
+    found = None if best is None else blends.trials[best]
+    assign(network, values, {ORIGINAL: 1.0} if found is None else found.weights, batches)
+    return Choice(
+        weights={} if found is None else found.weights,
+        strength=None if strength == AUTO else float(strength),
+        alpha=_mean_alpha({} if found is None else found.weights, alphas),
+        reason=_reason(found, trials, strength, blends.compared_with),
+        trials=trials,
+        compared_with=blends.compared_with,
+        floor=float(np.mean([floor for floor in floors if not math.isnan(floor)])),
+        baseline_psnr=baseline_psnr,
+        seconds=round(time.monotonic() - started, 1),
     )
 
 
-def _choose(tried: Sequence[Trial]) -> tuple[float, str]:
-    stabilized = [trial for trial in tried if trial.stabilized]
-    if not stabilized:
-        weakest = tried[0]
-        return 0.0, (
-            f"No alpha of {', '.join(f'{trial.alpha:g}' for trial in tried)} stabilizes the model; "
-            f"the weakest, {weakest.alpha:g}: {weakest.verdict}"
+def evaluations(members: int, strength: float | str = AUTO) -> int:
+    """How many blends `search` evaluates, at most."""
+    grid = 1 + math.comb(_GRID + members - 1, members - 1)
+    return grid + (members * (members - 1) if strength == AUTO else 1)
+
+
+def assign(
+    network: keras.Model,
+    values: Mapping[str, Values],
+    weights: Mapping[str, float],
+    batches: Iterable[Any] | None = None,
+) -> None:
+    """Give a network the weights of a blend.
+
+    Args:
+        network: that the weights belong to.
+        values: name to the values of the network's variables.
+        weights: name to weight.
+        batches: inputs to re-estimate the statistics of BatchNormalization on.
+    """
+    used = {name: weight for name, weight in weights.items() if weight}
+    blended = blending.average([values[name] for name in used], [*used.values()])
+    for variable, value in zip(network.variables, blended):
+        variable.assign(value)
+    if batches is not None and len(used) > 1:
+        blending.reestimate_statistics(network, batches)
+
+
+def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials than which none has both less flicker and more PSNR, by flicker, most first."""
+    front: list[Trial] = []
+    for trial in sorted(trials, key=lambda t: (t.measures["flicker"], -t.measures["psnr"])):
+        if not front or trial.measures["psnr"] > front[-1].measures["psnr"]:
+            front.append(trial)
+    return front[::-1]
+
+
+def _grid(members: int) -> list[Shares]:
+    """All blends of the members, none of the original, with weights in steps of 1 / `_GRID`."""
+    return [
+        (0.0, *(count / _GRID for count in counts))
+        for counts in itertools.product(range(_GRID + 1), repeat=members)
+        if sum(counts) == _GRID
+    ]
+
+
+def _around(center: Shares) -> list[Shares]:
+    """Blends with 1 / `_FINE` moved from one member to another."""
+    found = []
+    for source, target in itertools.permutations(range(1, len(center)), 2):
+        moved = [*center]
+        moved[source] -= 1 / _FINE
+        moved[target] += 1 / _FINE
+        if moved[source] >= 0.0:
+            found.append(tuple(moved))
+    return found
+
+
+def _steadiest(blends: _Blends) -> Shares | None:
+    stabilized = [
+        shares
+        for shares, trial in blends.trials.items()
+        if trial.outcome == metrics.Outcome.STABILIZED.value
+    ]
+    return min(stabilized, key=lambda s: blends.trials[s].measures["flicker"], default=None)
+
+
+def _at_strength(blends: _Blends, strength: float) -> Shares:
+    """Along the Pareto front: the blend with that share of the flicker taken away."""
+    shares_of = {id(trial): shares for shares, trial in blends.trials.items()}
+    original = blends.trials[blends.only(ORIGINAL)]
+    start = original.measures["flicker"]
+    path = [original] + [
+        trial for trial in pareto_front(blends.trials.values()) if trial.measures["flicker"] < start
+    ]
+    levels = [trial.measures["flicker"] for trial in path]
+    wanted = start + strength * (levels[-1] - start)
+    for a, b in itertools.pairwise(path):
+        high, low = a.measures["flicker"], b.measures["flicker"]
+        if low <= wanted:
+            part = (high - wanted) / (high - low)
+            first, second = np.array(shares_of[id(a)]), np.array(shares_of[id(b)])
+            return tuple(((1.0 - part) * first + part * second).tolist())
+    return shares_of[id(path[-1])]
+
+
+def _mean(measures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([each[key] for each in measures])) for key in measures[0]}
+
+
+def _mean_alpha(weights: Mapping[str, float], alphas: Mapping[str, float] | None) -> float:
+    if alphas is None:
+        alphas = {name: MEMBER_ALPHA for name in weights if name not in (ORIGINAL, PLAIN)}
+    return sum(weight * alphas.get(name, 0.0) for name, weight in weights.items())
+
+
+def _place(trial: Trial) -> tuple[float, float]:
+    return trial.measures["flicker"], trial.measures["psnr"]
+
+
+def _reason(
+    found: Trial | None, trials: Sequence[Trial], strength: float | str, compared_with: str
+) -> str:
+    if found is None:
+        steadier = min(trials, key=lambda trial: trial.measures["flicker"])
+        return (
+            f"None of {len(trials)} blends is stabilized against {compared_with}; the one with the "
+            f"least flicker, {steadier}: {steadier.verdict}"
         )
-    best = stabilized[-1]
-    reason = f"The strongest of {len(tried)} trials that stabilizes the model. {best.verdict}"
-    stronger = [trial for trial in tried if trial.alpha > best.alpha]
-    if stronger:
-        reason += f" The next stronger, {stronger[0].alpha:g}: {stronger[0].verdict}"
-    return best.alpha, reason
+    why = (
+        f"the blend with the least flicker of {len(trials)} that is stabilized"
+        if strength == AUTO
+        else f"the blend at strength {strength:g}"
+    )
+    return f"{found} is {why}. Against {compared_with}: {found.verdict}"

@@ -1,39 +1,79 @@
-"""Clips that alpha is chosen on: given ones, or images under a virtual camera."""
+"""Clips to choose a strength on: given ones, or images under a virtual camera."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.core import seeding
 from keras_temporal_reg.data import _crops
-from keras_temporal_reg.evaluation import camera
+from keras_temporal_reg.evaluation import camera, optical_flow
 from keras_temporal_reg.evaluation import clips as evaluation_clips
 from keras_temporal_reg.finetuning.data import ImageData
+from keras_temporal_reg.io import image_files, video
 from keras_temporal_reg.tasks import Task
 
 # Small, so that measuring costs little beside training, and memory is bounded.
-STILLS = 4
-STILL_FRAMES = 24
+STILLS = 8
+STILL_FRAMES = 12
 CLIP_FRAMES = 50
-SIDE = 256  # pixels of y
+SIDE = 160  # pixels of y
 
-# Frames x and y, (frames, height, width, channels).
-Clip = tuple[np.ndarray, np.ndarray]
 # An image x and y, (height, width, channels); x is None where it is made from y.
 Still = tuple[Any, np.ndarray]
 
 
+class ClipArrays(NamedTuple):
+    """A clip in memory.
+
+    Attributes:
+        x: inputs, ``(frames, height, width, channels)``.
+        y: targets.
+        motion: of y from frame to frame, as in `metrics.flicker`.
+        mask: where it can be trusted; None: everywhere, since it is exact.
+        cuts: indices of the frames that start a new shot.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    motion: np.ndarray
+    mask: np.ndarray | None = None
+    cuts: tuple[int, ...] = ()
+
+    def measures(self, result: np.ndarray, value_range: float = 1.0) -> dict[str, float]:
+        """As from `metrics.stability`, with flicker.
+
+        Args:
+            result: of a network for x.
+            value_range: difference between the highest and the lowest value of y, for PSNR.
+        """
+        y, p = self.y / np.float32(value_range), result / np.float32(value_range)
+        return metrics.stability(y, p, motion=self.motion, mask=self.mask, cuts=self.cuts)
+
+    def trusted(self) -> np.ndarray:
+        """The mask with 0 for the pairs that a cut parts, ``(frames - 1, height, width)``."""
+        shape = (len(self.y) - 1, *self.y.shape[1:3])
+        mask = np.ones(shape, np.float32) if self.mask is None else self.mask.copy()
+        mask[[cut - 1 for cut in self.cuts]] = 0.0
+        return mask
+
+    @property
+    def floor(self) -> float:
+        """Flicker of the targets."""
+        return metrics.flicker(self.y, self.motion, self.mask, self.cuts)
+
+
 def gather(
     clip: Any, reference: Any, stills: Sequence[Still], make_input: Any, seed: int
-) -> list[Clip]:
-    """The clips of `choose_alpha`'s arguments.
+) -> list[ClipArrays]:
+    """The clips of `choose_strength`'s arguments.
 
     Raises:
         ValueError: if they do not fit each other.
@@ -47,29 +87,27 @@ def gather(
         raise ValueError("clip and reference, or stills, must be given. Received: neither")
     found = []
     if clip is not None:
-        found.append((np.asarray(clip, np.float32), np.asarray(reference, np.float32)))
+        x, y = np.asarray(clip, np.float32), np.asarray(reference, np.float32)
+        _check_frames(x, y)
+        found.append(with_flow(x, y, _visible(x, y)))
     for number, (x, y) in enumerate(stills):
         found.append(film(x, np.asarray(y), make_input, number, seed))
-    for x, y in found:
-        if x.ndim != 4 or y.ndim != 4 or len(x) != len(y) or len(x) < 2:
-            raise ValueError(
-                "clip and reference must be (frames, height, width, channels) with the same number "
-                f"of frames, at least 2. Received: {x.shape} and {y.shape}"
-            )
     return found
 
 
-def film(x: Any, y: np.ndarray, make_input: Any, number: int, seed: int) -> Clip:
+def film(x: Any, y: np.ndarray, make_input: Any, number: int, seed: int) -> ClipArrays:
     """Frames of a still under a virtual camera, whose path depends on `number`."""
     if make_input is not None:
         if y.ndim != 3:
             raise ValueError(f"y of stills must be (height, width, channels). Received: {y.shape}")
-        frames = np.stack([*camera.film(y, camera.path(STILL_FRAMES, *y.shape[:2], seed=number))])
+        path = camera.path(STILL_FRAMES, *y.shape[:2], seed=number)
+        frames = np.stack([*camera.film(y, path)])
         made = seeding.call_in_training(make_input, tf.constant(frames), (seed, number))
         inputs = np.asarray(made, np.float32)
         # Without the rows and columns that are too few for another pixel of x.
         scale = max(frames.shape[1] // inputs.shape[1], 1)
-        return inputs, frames[:, : scale * inputs.shape[1], : scale * inputs.shape[2]]
+        targets = frames[:, : scale * inputs.shape[1], : scale * inputs.shape[2]]
+        return ClipArrays(inputs, targets, camera.motion(path))
     x = np.asarray(x)
     scale = max(y.shape[0] // x.shape[0], 1) if x.ndim == y.ndim == 3 else 0
     if not scale or y.shape[:2] != (scale * x.shape[0], scale * x.shape[1]):
@@ -78,7 +116,31 @@ def film(x: Any, y: np.ndarray, make_input: Any, number: int, seed: int) -> Clip
             f"large as x unless make_input is given. Received: {x.shape} and {y.shape}"
         )
     path = camera.path(STILL_FRAMES, *x.shape[:2], seed=number)
-    return np.stack([*camera.film(x, path)]), np.stack([*camera.film(y, path, scale)])
+    return ClipArrays(
+        np.stack([*camera.film(x, path)]),
+        np.stack([*camera.film(y, path, scale)]),
+        camera.motion(path, scale),
+    )
+
+
+def with_flow(x: np.ndarray, y: np.ndarray, pictures: np.ndarray) -> ClipArrays:
+    """A clip whose motion is estimated, and whose cuts are found, on pictures of its targets.
+
+    Args:
+        x: inputs.
+        y: targets.
+        pictures: ``(frames, height, width, 3)`` uint8, of the size of y.
+
+    Raises:
+        ValueError: if every frame starts a new shot.
+    """
+    cuts = tuple(video.find_cuts(pictures))
+    if len(cuts) == len(pictures) - 1:
+        raise ValueError(
+            "clip must have neighbouring frames of one shot. Received: a cut at each of its "
+            f"{len(pictures)} frames"
+        )
+    return ClipArrays(x, y, *optical_flow.of_clip(pictures), cuts)
 
 
 def stills_of(data: ImageData) -> tuple[list[Still], list[str]]:
@@ -98,16 +160,16 @@ def stills_of(data: ImageData) -> tuple[list[Still], list[str]]:
         frame = camera.frame_size(height, width)
         if frame[0] < shape.height or frame[1] < shape.width:
             too_small.append(
-                f"{pair.x.name}: not used to choose alpha, since a camera over {height} x {width} "
-                f"pixels has frames of {frame[0]} x {frame[1]}, smaller than the crop of "
+                f"{pair.x.name}: not used to choose the strength, since a camera over {height} x "
+                f"{width} pixels has frames of {frame[0]} x {frame[1]}, smaller than the crop of "
                 f"{shape.height} x {shape.width}"
             )
         else:
             stills.append((None, center[0]) if len(center) == 1 else (center[0], center[1]))
     if not stills:
         raise ValueError(
-            "alpha 'auto' needs larger images to validate on, a smaller crop, or a clip. "
-            f"Received: {'; '.join(too_small)}"
+            "strength 'auto' needs larger images to validate on, a smaller crop, or a clip. "
+            f"Received: {'; '.join(too_small) or 'no image to validate on'}"
         )
     return stills, too_small
 
@@ -118,8 +180,8 @@ def read(
     task: Task,
     shape: _crops.CropShape,
     value_range: tuple[float, float],
-) -> Clip:
-    """The centers of the first frames of a clip, x and y.
+) -> ClipArrays:
+    """The centers of the first frames of a clip.
 
     Args:
         clip: a file or a folder of frames.
@@ -129,7 +191,8 @@ def read(
         value_range: of the network.
 
     Raises:
-        ValueError: if the clip cannot be read, or needs a reference.
+        ValueError: if the clip cannot be read, has too few frames or only cuts, or needs a
+            reference.
     """
     frames = evaluation_clips.of_clip(clip, reference, dataclasses.replace(task, scale=shape.scale))
     if not frames.has_reference:
@@ -140,9 +203,13 @@ def read(
     first = itertools.islice(frames.frames(), CLIP_FRAMES)
     window = _window(shape)
     centers = [_crops.center_crop((x, y), window) for x, y in first if y is not None]
+    if len(centers) < 2:
+        raise ValueError(f"clip {clip} must have at least 2 frames. Received: {len(centers)}")
+    x, y = (np.stack(part) for part in zip(*centers))
+    pictures = image_files.to_uint8(task.decode(x, y))
     low, high = value_range
-    x, y = (np.stack(part) * np.float32(high - low) + np.float32(low) for part in zip(*centers))
-    return x, y
+    scaled = (part * np.float32(high - low) + np.float32(low) for part in (x, y))
+    return with_flow(*scaled, pictures)
 
 
 def _window(shape: _crops.CropShape) -> _crops.CropShape:
@@ -151,3 +218,56 @@ def _window(shape: _crops.CropShape) -> _crops.CropShape:
     # A camera's frames are smaller than the image, and must not be smaller than the crops.
     height, width = (max(least, 3 * side // 2) for side in (shape.height, shape.width))
     return _crops.CropShape(height, width, shape.scale)
+
+
+def _check_frames(x: np.ndarray, y: np.ndarray) -> None:
+    if x.ndim != 4 or y.ndim != 4 or len(x) != len(y) or len(x) < 2:
+        raise ValueError(
+            "clip and reference must be (frames, height, width, channels) with the same number "
+            f"of frames, at least 2. Received: {x.shape} and {y.shape}"
+        )
+    scale = y.shape[1] // x.shape[1]
+    if not scale or y.shape[1:3] != (scale * x.shape[1], scale * x.shape[2]):
+        raise ValueError(
+            "reference must have frames a whole number of times as large as those of clip. "
+            f"Received: {y.shape[1:3]} and {x.shape[1:3]}"
+        )
+
+
+def _visible(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What can be seen of a clip, ``(frames, height, width, 3)`` uint8, of the size of y."""
+    shown = y if y.shape[-1] in (1, 3) else x
+    if shown.shape[-1] not in (1, 3):
+        shown = shown[..., :1]
+    scale = y.shape[1] // shown.shape[1]
+    shown = shown.repeat(scale, axis=1).repeat(scale, axis=2)
+    low, high = float(shown.min()), float(shown.max())
+    shown = (shown - low) / np.float32(max(high - low, 1e-12))
+    return image_files.to_uint8(np.broadcast_to(shown, (*shown.shape[:3], 3)))
+
+
+Baseline = Callable[[np.ndarray], np.ndarray]
+
+
+def baseline_psnr(
+    clips: Sequence[ClipArrays], baseline: Baseline | None, value_range: float = 1.0
+) -> float:
+    """PSNR of the baseline prediction, mean over clips.
+
+    Args:
+        clips: the clips.
+        baseline: from x to the baseline prediction. None: x itself, its pixels repeated where y is
+            larger, if it has the channels of y; else the mean of y.
+        value_range: as in `ClipArrays.measures`.
+    """
+    found = []
+    for clip in clips:
+        if baseline is not None:
+            prediction = np.asarray(baseline(clip.x), np.float32)
+        else:
+            scale = clip.y.shape[1] // clip.x.shape[1]
+            prediction = clip.x.repeat(scale, axis=1).repeat(scale, axis=2)
+            if prediction.shape != clip.y.shape:
+                prediction = np.broadcast_to(clip.y.mean(axis=(0, 1, 2)), clip.y.shape)
+        found.append(metrics.psnr(clip.y, prediction, value_range))
+    return float(np.mean(found))

@@ -1,8 +1,9 @@
-"""Progress bars on standard error. They need the extra ``video`` (rich)."""
+"""Progress on standard error: bars in a terminal, lines elsewhere. Needs ``video`` (rich)."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ Advance = Callable[..., None]
 def bars(
     shown: bool = True, time_left: bool = True
 ) -> Iterator[Callable[[str, float | None], Advance]]:
-    """Show progress bars within the block.
+    """Show progress bars within the block; where standard error is a pipe, a line per tenth.
 
     Args:
         shown: False for no output.
@@ -40,14 +41,18 @@ def bars(
         from rich import console, markup, progress
     except ImportError as error:
         raise ImportError("progress bars need pip install keras-temporal-reg[video]") from error
+    # Standard output can be a pipe that takes a command's results.
+    terminal = console.Console(stderr=True)
+    if not terminal.is_terminal:
+        yield _lines
+        return
     with progress.Progress(
         progress.TextColumn("{task.description:<24}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[note]}"),
         *([progress.TimeRemainingColumn()] if time_left else []),
-        # Standard output can be a pipe that takes a command's results.
-        console=console.Console(stderr=True),
+        console=terminal,
     ) as shown_bars:
 
         def start(label: str, total: float | None = None) -> Advance:
@@ -64,3 +69,21 @@ def bars(
             return advance
 
         yield start
+
+
+def _lines(label: str, total: float | None = None) -> Advance:
+    """As `start` of `bars`: prints how much is done, once per tenth."""
+    done, printed, name, last_note = 0.0, 0, label, ""
+
+    def advance(count: float = 1, note: str | None = None, label: str | None = None) -> None:
+        nonlocal done, printed, name, last_note
+        done += count
+        name = name if label is None else label
+        last_note = last_note if note is None else note
+        tenths = int(10 * done / total) if total else 0
+        if tenths > printed:
+            printed = tenths
+            line = f"{name}: {10 * tenths} % ({done:g} of {total:g}) {last_note}".rstrip()
+            print(line, file=sys.stderr, flush=True)
+
+    return advance

@@ -1,6 +1,7 @@
 """The page: what it says, that it is safe and asks for nothing; in a browser, that it works."""
 
 import base64
+import colorsys
 import dataclasses
 import html.parser
 import io
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation.report import page as report
 from keras_temporal_reg.io import video
 
@@ -67,9 +69,19 @@ def clip(name="bikes", panels=None, **changes):
                 "after": [100.0 + 0.5 * t for t in range(FRAMES)],
             }
         },
+        heat_meaning="In per cent of the contrast.",
         notes=["Frames 10 to 69."],
     )
     return dataclasses.replace(section, **changes)
+
+
+def a_full_report(**changes):
+    """All measures and long names, as `ktr evaluate` shows them."""
+    names = ["input (bicubic enlargement)", "plain fine-tuning", "sparse_jacobian alpha=0.9"]
+    rows = {name: {key: 123.4567 for key in metrics.MEASURES} for name in [*names, "reference"]}
+    sections = [clip(name, rows=rows) for name in ("bikes", "carphone")]
+    measures = [*metrics.MEASURES.values()]
+    return a_report(*sections, measures=measures, mean=rows, **changes)
 
 
 def a_report(*clips, **changes):
@@ -84,6 +96,7 @@ def a_report(*clips, **changes):
         command="ktr evaluate --plain a.keras",
         facts={"tensorflow": "2.21.0"},
         notes=["PSNR is of all channels."],
+        next_step="Try a larger strength.",
     )
     return dataclasses.replace(whole, **changes)
 
@@ -200,6 +213,8 @@ def test_everything_given_is_said(tmp_path):
         "Before and after",
         "temporal error fell to 0.50 times.",
         "Smoothness was bought with contrast.",
+        "Try a larger strength.",
+        "In per cent of the contrast.",
         "ktr evaluate --plain a.keras",
         "tensorflow",
         "2.21.0",
@@ -225,6 +240,11 @@ def test_the_verdict_has_the_colour_of_its_outcome(tmp_path, outcome):
     assert {"class": f"verdict {outcome}"} in page.all("p")
     style = (report.FOLDER / "page.css").read_text()
     assert re.search(rf"^\.{outcome}\b|, \.{outcome}\b", style, flags=re.M)
+
+
+def test_what_to_do_next_is_an_element_of_its_own(tmp_path):
+    assert {"class": "next_step"} in written(tmp_path, a_report()).all("p")
+    assert {"class": "next_step"} not in written(tmp_path, a_report(next_step="")).all("p")
 
 
 def test_values_are_shown_to_their_digits_and_unknown_ones_as_a_dash(tmp_path):
@@ -650,9 +670,43 @@ def test_paper_has_no_controls(opened, videos):
         assert page.locator(shown).first.is_visible(), shown
 
 
+@pytest.mark.parametrize("width", [1024, 1280, 1400])
+def test_all_tables_fit_into_the_window(opened, width):
+    page = opened(a_full_report(), viewport={"width": width, "height": 800})
+    tables = page.evaluate("""[...document.querySelectorAll('table')].map(table => {
+        const [own, around] = [table, table.parentElement].map(e => e.getBoundingClientRect());
+        return [own.left - around.left, around.right - own.right];
+    })""")
+    assert len(tables) == 4 and np.min(tables) >= 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+COLOURED = {
+    "stabilized": "green",
+    "trade_off": "amber",
+    "no_gain": "red",
+    "not_applicable": "red",
+    "not_judged": "neutral",
+}
+
+
+@pytest.mark.parametrize("outcome", COLOURED)
+def test_the_colour_of_an_outcome_is_its_own(opened, outcome):
+    page = opened(a_report(outcome=outcome))
+    value = page.locator(".verdict").evaluate("e => getComputedStyle(e).color")
+    red, green, blue = (int(c) for c in re.findall(r"\d+", value))
+    if COLOURED[outcome] == "neutral":
+        assert max(red, green, blue) - min(red, green, blue) < 40
+    else:
+        hue = 360 * colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)[0]
+        low, high = {"green": (100, 160), "amber": (25, 50), "red": (-10, 10)}[COLOURED[outcome]]
+        assert low <= (hue + 180) % 360 - 180 <= high
+
+
+@pytest.mark.parametrize("outcome", COLOURED)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_by_day_and_by_night(opened, scheme):
-    page = opened(a_report(), color_scheme=scheme)
+def test_text_can_be_read_by_day_and_by_night(opened, scheme, outcome):
+    page = opened(a_full_report(outcome=outcome), color_scheme=scheme)
 
     def luminance(selector, name):
         value = page.locator(selector).first.evaluate(f"e => getComputedStyle(e).{name}")
@@ -669,6 +723,8 @@ def test_text_can_be_read_by_day_and_by_night(opened, scheme):
         (".quiet", "body"),
         (".verdict", ".verdict"),
         (".warning", ".warning"),
+        (".next_step", "body"),
+        (".unit", "body"),
         (".measures strong", ".measures strong"),
     ):
         pair = sorted([luminance(text, "color"), luminance(ground, "backgroundColor")])
