@@ -78,7 +78,8 @@ def clip(name="bikes", panels=None, **changes):
 def a_full_report(**changes):
     """All measures and long names, as `ktr evaluate` shows them."""
     names = ["input (bicubic enlargement)", "plain fine-tuning", "sparse_jacobian alpha=0.9"]
-    rows = {name: {key: 123.4567 for key in metrics.MEASURES} for name in [*names, "reference"]}
+    names.append("reference")
+    rows = {name: dict.fromkeys(metrics.MEASURES, 123.4567 + n) for n, name in enumerate(names)}
     sections = [clip(name, rows=rows) for name in ("bikes", "carphone")]
     measures = [*metrics.MEASURES.values()]
     return a_report(*sections, measures=measures, mean=rows, **changes)
@@ -670,7 +671,7 @@ def test_paper_has_no_controls(opened, videos):
         assert page.locator(shown).first.is_visible(), shown
 
 
-@pytest.mark.parametrize("width", [1024, 1280, 1400])
+@pytest.mark.parametrize("width", [1280, 1400])
 def test_all_tables_fit_into_the_window(opened, width):
     page = opened(a_full_report(), viewport={"width": width, "height": 800})
     tables = page.evaluate("""[...document.querySelectorAll('table')].map(table => {
