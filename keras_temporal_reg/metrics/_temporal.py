@@ -273,6 +273,8 @@ class Stability:
         if self.frames < 2:
             raise ValueError(f"a clip must have at least 2 frames. Received: {self.frames}")
         filter_v, filter_p = self._filters
+        if not filter_v.received:  # a shot that has no frame yet
+            return np.empty((0, *self._shape)), np.empty((0, *self._shape))
         return filter_v.rest(), filter_p.rest()
 
 

@@ -12,7 +12,8 @@ from keras_temporal_reg.metrics import MEASURES
 def test_keys_are_those_of_the_measures():
     assert all(key == measure.key for key, measure in MEASURES.items())
     clip = np.random.default_rng(0).uniform(size=(3, 4, 4, 1))
-    assert {*metrics.stability(clip, clip)} < {*MEASURES}
+    assert {*metrics.stability(clip, clip, motion=np.zeros((2, 8)))} < {*MEASURES}
+    assert next(iter(MEASURES)) == "flicker"  # the first column of every table
     assert {"ssim", "warping_error", "flow_difference"} < {*MEASURES}
 
 
@@ -31,6 +32,7 @@ def test_the_table_cannot_be_changed():
 @pytest.mark.parametrize(
     "key, heading, value, text",
     [
+        ("flicker", "Flicker, % of contrast", 11.256, "11.26"),
         ("psnr", "PSNR, dB", 31.456, "31.46"),
         ("ssim", "SSIM", 0.98765, "0.988"),
         ("warping_error", "Warping error, 10^-4", 0.00123456, "12.35"),

@@ -266,3 +266,106 @@ def test_flat_reference_has_no_contrast_to_compare(value):
     assert math.isnan(measures["contrast_ratio"])
     assert math.isnan(measures["structure"])
     assert measures["temporal_error"] == math.inf
+
+
+# Motion and cuts
+
+
+def pooled(shots, sigma=2.0):
+    """The measures of several shots together, from their definitions."""
+    parts = [[high_pass(u, sigma) for u in (v, p, p - v)] for v, p in shots]
+    energies = [sum((part[n] ** 2).sum() for part in parts) for n in range(3)]
+    whole = [np.concatenate([shot[n] for shot in shots]) for n in range(2)]
+    smoothness = math.sqrt(energies[0] / energies[1])
+    one = expected(*whole, sigma)
+    return {
+        **one,
+        "smoothness": smoothness,
+        "relative_smoothness": smoothness * one["contrast_ratio"],
+        "temporal_error": math.sqrt(energies[2] / energies[0]),
+    }
+
+
+@pytest.mark.parametrize("frames", [(12, 30), (30, 12), (1, 20), (20, 1), (3, 2, 25)])
+@pytest.mark.parametrize("sigma", [0.5, 2.0])
+def test_shots_give_the_pooled_values_of_each(frames, sigma):
+    shots = [clips(count, seed=seed) for seed, count in enumerate(frames)]
+    reference, result = (np.concatenate([shot[n] for shot in shots]) for n in range(2))
+    cuts = np.cumsum(frames)[:-1]
+    measures = metrics.stability(reference, result, sigma, cuts=cuts)
+    assert measures == pytest.approx(pooled(shots, sigma), rel=1e-9)
+    stability = metrics.Stability(sigma)
+    for t, pair in enumerate(zip(reference, result)):
+        if t in cuts:
+            stability.start_shot()
+        stability.update_state(*pair)
+    assert stability.result() == pytest.approx(measures, rel=1e-9)
+
+
+def test_one_cut_changes_no_measure_by_more_than_its_share_of_frames():
+    reference, result = clips(20)
+    motion = np.zeros((19, 9, 7, 2))
+    whole = metrics.stability(reference, result, motion=motion)
+    for cut in (1, 10):
+        parted = metrics.stability(reference, result, motion=motion, cuts=(cut,))
+        assert parted == pytest.approx(whole, rel=1 / 20)
+
+
+def test_a_change_of_scene_counts_as_change_only_without_its_cut():
+    # A static scene, another one after it, and a result that is right but for a constant.
+    rng = np.random.default_rng(0)
+    scenes = np.repeat(rng.uniform(size=(2, 6, 5, 3)), 20, axis=0)
+    flicker = 0.01 * rng.normal(size=scenes.shape)
+    joined = metrics.stability(scenes, scenes + flicker)
+    parted = metrics.stability(scenes, scenes + flicker, cuts=(20,))
+    assert joined["smoothness"] > 0.5 and parted["smoothness"] == 0.0
+    assert joined["temporal_error"] < 1.0 and parted["temporal_error"] == math.inf
+    assert parted["psnr"] == pytest.approx(joined["psnr"])
+
+
+def test_a_new_shot_before_the_first_frame_or_after_the_last_changes_nothing():
+    reference, result = clips(20)
+    stability = metrics.Stability()
+    stability.start_shot()
+    stability.update_state(reference, result)
+    measures = stability.result()
+    errors = stability.fast_errors()
+    stability.start_shot()
+    stability.start_shot()
+    assert stability.result() == pytest.approx(measures, rel=1e-12)
+    for found, kept in zip(stability.fast_errors(), errors):
+        np.testing.assert_allclose(found, kept, rtol=1e-12)
+    assert measures == pytest.approx(expected(reference, result), rel=1e-9)
+
+
+def test_flicker_is_measured_where_the_motion_is_known():
+    reference, result = clips(6)
+    motion = np.random.default_rng(0).normal(size=(5, 9, 7, 2))
+    mask = np.random.default_rng(1).uniform(size=(5, 9, 7))
+    assert "flicker" not in metrics.stability(reference, result)
+    measures = metrics.stability(reference, result, motion=motion, mask=mask, cuts=(2,))
+    assert measures["flicker"] == metrics.flicker(result, motion, mask, (2,))
+    with pytest.raises(ValueError, match="motion must have shape"):
+        metrics.stability(reference, result, motion=motion[1:])
+
+
+@pytest.mark.parametrize("cuts", [(), (7,), (7, 8)])
+def test_fast_errors_say_when_and_where(cuts):
+    reference, result = clips(30)
+    stability = metrics.Stability()
+    shots = np.split(np.arange(30), cuts)
+    for frames in shots:
+        stability.start_shot()
+        stability.update_state(reference[frames], result[frames])
+    error = np.concatenate([high_pass((result - reference)[frames], 2.0) for frames in shots])
+    per_frame, per_pixel = stability.fast_errors()
+    np.testing.assert_allclose(per_frame, np.sqrt((error**2).mean(axis=(1, 2, 3))), atol=1e-12)
+    np.testing.assert_allclose(per_pixel, np.sqrt((error**2).mean(axis=(0, 3))), atol=1e-12)
+
+
+def test_the_old_name_of_fast_errors_is_deprecated():
+    stability = metrics.Stability()
+    stability.update_state(*clips(5))
+    with pytest.warns(DeprecationWarning, match="fast_errors"):
+        per_frame, _ = stability.flicker()
+    np.testing.assert_array_equal(per_frame, stability.fast_errors()[0])

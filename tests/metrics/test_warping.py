@@ -132,3 +132,39 @@ def test_warping_error_rejects_motion_that_does_not_fit(shape):
 def test_warping_error_rejects_a_mask_that_does_not_fit():
     with pytest.raises(ValueError, match="mask must have shape"):
         metrics.warping_error(np.zeros((4, 10, 12, 3)), np.zeros((3, 8)), np.zeros((10, 12)))
+
+
+def test_pixel_errors_are_the_means_over_the_pairs():
+    clip, flow, mask = random_motion()
+    error = metrics.WarpingError()
+    for frame, *motion in zip(clip, [None, *flow], [None, *mask]):
+        error.update_state(frame, *motion)
+    squares, trusted = np.zeros((2, 11, 14))
+    rows, columns = np.mgrid[:11, :14]
+    for t in range(3):
+        x, y = columns + flow[t, ..., 0], rows + flow[t, ..., 1]
+        inside = mask[t] * ((x >= 0) & (x <= 13) & (y >= 0) & (y <= 10))
+        for channel in range(3):
+            warped = ndimage.map_coordinates(clip[t + 1, ..., channel], [y, x], order=1)
+            squares += inside * (warped - clip[t, ..., channel]) ** 2
+        trusted += inside
+    expected = np.full((11, 14), math.nan)
+    expected[trusted > 0] = squares[trusted > 0] / trusted[trusted > 0]
+    np.testing.assert_allclose(error.pixel_errors(), expected, rtol=1e-3)
+
+
+def test_pixel_errors_need_a_pair_of_neighbours():
+    error = metrics.WarpingError()
+    error.update_state(np.zeros((4, 4, 3)))
+    with pytest.raises(ValueError, match="a pair of neighbours"):
+        error.pixel_errors()
+
+
+def test_frames_without_motion_are_not_compared_with_the_frame_before():
+    clip, flow, _ = random_motion()
+    error = metrics.WarpingError()
+    for frame, motion in zip(clip, [None, flow[0], None, flow[2]]):
+        error.update_state(frame, motion)
+    expected = [expected_warping_error(clip[t : t + 2], flow[t : t + 1]) for t in (0, 2)]
+    assert error.errors == pytest.approx(expected, rel=1e-4)
+    assert error.result() == pytest.approx(np.mean(expected), rel=1e-4)
