@@ -73,7 +73,8 @@ def blend_files(
     if value_range is not None:
         its_task = tasks.with_value_range(its_task, *value_range)
     blended = blending.blend_loaded(blending.load_all(models, weights, allow_code), weights)
-    statistics, images, skipped = "kept", 0, []
+    statistics, images = "kept", 0
+    skipped: list[str] = []
     if blending.needs_statistics(blended, weights):
         statistics = "averaged"
         if inputs is not None:

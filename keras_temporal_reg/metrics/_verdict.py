@@ -150,7 +150,8 @@ def verdict(
             f"the baseline prediction, {baseline_psnr:.2f} dB"
         )
         return Verdict(Outcome.NOT_APPLICABLE, (reason,), changes)
-    prices, kept = [], []
+    prices: list[str] = []
+    kept: list[str] = []
     for text, is_broken in (
         _psnr(*changes["psnr"], psnr_drop),
         _structure(*changes["structure"], structure_drop),

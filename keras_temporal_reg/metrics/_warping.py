@@ -138,7 +138,7 @@ def update_with_clip(
     pairs = len(frames) - 1
     flow_shape = (pairs, *frames.shape[1:3], 2)
     if motion is None:
-        motion = np.tile(np.float32([1, 0, 0, 0, 1, 0, 0, 0]), (pairs, 1))
+        motion = np.tile([1, 0, 0, 0, 1, 0, 0, 0], (pairs, 1))
     motion = np.asarray(motion, np.float32)
     if motion.shape not in ((pairs, 8), flow_shape):
         raise ValueError(
