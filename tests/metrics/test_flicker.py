@@ -156,7 +156,7 @@ def test_two_shots_give_the_pooled_values_of_each(first, second, seed):
     for shot in (slice(0, first), slice(first, None)):
         inside = slice(shot.start, (shot.stop or first + second) - 1)
         parts.append(expected_parts(clip[shot], flow[inside], mask[inside]))
-    errors, variances = (np.concatenate([np.float64(p[n]) for p in parts]) for n in range(2))
+    errors, variances = (np.concatenate([np.asarray(p[n], float) for p in parts]) for n in range(2))
     found = metrics.flicker(clip, flow, mask, cuts=[first])
     assert found == pytest.approx(expected_flicker(errors, variances), rel=1e-3)
 
