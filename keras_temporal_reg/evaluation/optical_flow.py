@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from keras_temporal_reg.io import image_files
 _DIS_MIN_SIDE = 16  # pixels that OpenCV's image pyramid needs
 
 _warp_compiled = xla.compiled(image.warp_by_flow)
-_thread_local = threading.local()  # OpenCV's DIS object keeps buffers
 
 
 def estimate(frame: np.ndarray, following: np.ndarray, method: str = "dis") -> np.ndarray:
@@ -36,7 +34,10 @@ def estimate(frame: np.ndarray, following: np.ndarray, method: str = "dis") -> n
         Flow from `frame` to `following`.
     """
     if method == "dis" and min(frame.shape) >= _DIS_MIN_SIDE:
-        return _dis().calc(frame, following, None)
+        cv2 = import_cv2()
+        # A new one each time: its buffers would let flow depend on the frames that it saw before.
+        dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        return dis.calc(frame, following, None)
     return import_cv2().calcOpticalFlowFarneback(
         frame,
         following,
@@ -143,10 +144,3 @@ def import_cv2() -> Any:
     except ImportError as error:
         raise ImportError("optical flow needs pip install keras-temporal-reg[video]") from error
     return cv2
-
-
-def _dis() -> Any:
-    if not hasattr(_thread_local, "dis"):
-        cv2 = import_cv2()
-        _thread_local.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return _thread_local.dis

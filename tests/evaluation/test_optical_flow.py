@@ -22,6 +22,14 @@ def test_a_shift_is_found(method):
     np.testing.assert_allclose(np.median(found, axis=(0, 1)), [3.0, 2.0], atol=0.2)
 
 
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+def test_flow_is_that_of_its_two_frames_whatever_came_before(method):
+    frames = [texture(seed=seed) for seed in range(3)]
+    first = flow.estimate(frames[0], frames[1], method)
+    flow.estimate(frames[1], frames[2], method)
+    np.testing.assert_array_equal(flow.estimate(frames[0], frames[1], method), first)
+
+
 def test_flow_is_trusted_where_forward_and_backward_agree():
     forward = np.full((20, 30, 2), 2.0, np.float32)
     inner = np.s_[5:-5, 5:-5]
