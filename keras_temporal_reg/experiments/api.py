@@ -23,7 +23,7 @@ from keras_temporal_reg import __version__, metrics, saved_models
 from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.experiments import claims, configs, datasets, results, runner
 from keras_temporal_reg.experiments.configs import ExperimentConfig, Run
-from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, Row
+from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, MEASURES, Row, number
 from keras_temporal_reg.io import atomic, jsonable, progress
 
 
@@ -127,9 +127,14 @@ def _make_rows(
 def verdict_on(row: Row, plain: Row | None) -> dict[str, Any]:
     """The verdict on a row, compared with the plain run of the same seed and data."""
     if plain is None:
-        return {"stabilized": None, "verdict": ""}
-    verdict = metrics.verdict(plain, row, plain[BASELINE_PSNR])
-    return {"stabilized": verdict.is_stabilized, "verdict": verdict.sentence}
+        return {"stabilized": None, "outcome": None, "verdict": ""}
+    before, after = ({key: number(each, key) for key in MEASURES} for each in (plain, row))
+    verdict = metrics.verdict(before, after, number(plain, BASELINE_PSNR))
+    return {
+        "stabilized": verdict.is_stabilized,
+        "outcome": verdict.outcome.value,
+        "verdict": verdict.sentence,
+    }
 
 
 def _checked_seeds(seeds: Sequence[int] | None, default: Sequence[int]) -> Sequence[int]:

@@ -29,7 +29,7 @@ from keras_temporal_reg.tasks import Task, colorization, hdr, super_resolution
 HEIGHT = 128  # of the frames, in pixels
 PHOTO_HEIGHT = 192
 SIZE_MULTIPLE = 16  # the network of colorization halves its input four times
-STILLS = 16  # of the first halves of each clip's shots, in the demo
+STILLS = 24  # of the first halves of each clip's shots, in the demo
 TEST_FRAMES = 50  # of the second half of each shot, at most
 CROP = 64  # height and width of the crops of y to train on
 
@@ -83,7 +83,8 @@ class SplitClip(NamedTuple):
         found = []
         for start, middle, _ in self.shots:
             places = np.arange(middle - 2, start - 1, -2)[::-1]
-            found.append(np.split(places, [len(places) - len(places) // 3]))
+            held_out = max(len(places) // 3, int(len(places) > 1))
+            found.append(np.split(places, [len(places) - held_out]))
         return found
 
     def _chosen(self, places: Sequence[np.ndarray], count: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from keras_temporal_reg.experiments.statistics import (
     group_rows,
     of_group,
     of_method,
+    steadiness,
 )
 from keras_temporal_reg.io import atomic, jsonable
 
@@ -174,14 +175,19 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _pareto(groups: Groups) -> Any:
-    """PSNR over temporal error, a line for each method, with alpha beside each point."""
+    """PSNR over flicker, a line for each method, with alpha beside each point.
+
+    Over temporal error where rows were made before flicker was measured.
+    """
     from matplotlib.figure import Figure
+
+    steady = steadiness(groups)
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axis = figure.subplots()
     for number, method in enumerate(dict.fromkeys(name for name, _, _ in groups)):
         points = {
-            alpha: (of_group(group, "temporal_error").mean, of_group(group, "psnr").mean)
+            alpha: (of_group(group, steady).mean, of_group(group, "psnr").mean)
             for alpha, group in of_method(groups, method).items()
         }
         colour = f"C{number}"
@@ -189,7 +195,7 @@ def _pareto(groups: Groups) -> Any:
         for alpha, place in points.items():
             if alpha:
                 axis.annotate(f"{alpha:g}", place, (4, 4), textcoords="offset points", color=colour)
-    axis.set_xlabel(f"{metrics.MEASURES['temporal_error'].heading} (lower is better)")
+    axis.set_xlabel(f"{metrics.MEASURES[steady].heading} (lower is better)")
     axis.set_ylabel(f"{metrics.MEASURES['psnr'].heading} (higher is better)")
     axis.set_title("Mean over seeds; numbers are alpha")
     axis.legend()
@@ -197,11 +203,11 @@ def _pareto(groups: Groups) -> Any:
 
 
 def _over_sizes(groups: Groups) -> Any:
-    """PSNR, temporal error and S over the size of the training data."""
+    """PSNR, flicker (or temporal error) and S over the size of the training data."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 5), layout="constrained")
-    measures = [metrics.MEASURES[key] for key in ("psnr", "temporal_error", "smoothness")]
+    measures = [metrics.MEASURES[key] for key in ("psnr", steadiness(groups), "smoothness")]
     lines = dict.fromkeys((method, alpha) for method, alpha, _ in groups)
     for axis, measure in zip(figure.subplots(1, len(measures)), measures):
         for method, alpha in lines:

@@ -30,7 +30,9 @@ class Estimate(NamedTuple):
         return self.text(3)
 
     def text(self, digits: int) -> str:
-        """Mean and spread with so many digits after the point."""
+        """Mean and spread with so many digits after the point; ``"-"`` for NaN."""
+        if math.isnan(self.mean):
+            return "-"
         spread = f" +- {self.spread:.{digits}f}" if self.seeds > 1 else ""
         return f"{self.mean:.{digits}f}{spread}"
 
@@ -56,8 +58,11 @@ def group_rows(rows: Sequence[Row]) -> dict[tuple[str, float, int], dict[int, Ro
 
 
 def number(row: Row, key: str) -> float:
-    """A number of a row; NaN where the row has null, which is how JSON stores NaN."""
-    return math.nan if row[key] is None else float(row[key])
+    """A number of a row; NaN where the row has null, as JSON stores NaN, or was made before the
+    measure was.
+    """
+    value = row.get(key)
+    return math.nan if value is None else float(value)
 
 
 def of_group(group: Group, key: str, unit: float = 1.0) -> Estimate:
@@ -94,10 +99,15 @@ def is_stabilized(group: Group, plain: Group) -> bool:
     return metrics.verdict(before, after, before[BASELINE_PSNR]).is_stabilized
 
 
+def steadiness(groups: Groups) -> str:
+    """The key of the measure that tells how steady groups are: flicker, where all have it."""
+    has_flicker = all(not math.isnan(of_group(group, "flicker").mean) for group in groups.values())
+    return "flicker" if has_flicker else "temporal_error"
+
+
 def best_alpha(groups: Groups, method: str, plain: Group) -> tuple[float, Group] | None:
-    """The alpha with the lowest temporal error, of those that are stabilized if any are."""
+    """The steadiest alpha, of those that are stabilized if any are."""
     found = list(of_method(groups, method).items())
     stabilized = [(alpha, group) for alpha, group in found if is_stabilized(group, plain)]
-    return min(
-        stabilized or found, key=lambda each: of_group(each[1], "temporal_error").mean, default=None
-    )
+    key = steadiness(groups)
+    return min(stabilized or found, key=lambda each: of_group(each[1], key).mean, default=None)

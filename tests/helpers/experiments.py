@@ -38,4 +38,3 @@ def shrink(monkeypatch):
         ),
     }.items():
         monkeypatch.setattr(networks, name, made)
-    monkeypatch.setattr(datasets, "CAMERA_FRAMES", 3)
