@@ -171,7 +171,7 @@ def split(path: Path) -> SplitClip:
     """
     frames, rate = video.read(path, height=HEIGHT, multiple=SIZE_MULTIPLE)
     edges = [0, *video.find_cuts(frames), len(frames)]
-    # Stills of one shot do not show the colours of another.
+    # Each shot has colours of its own, which its stills must show.
     shots = tuple(
         (start, middle, min(middle + TEST_FRAMES, stop))
         for start, stop in itertools.pairwise(edges)

@@ -156,7 +156,9 @@ def _choose(
     """The blend, chosen on stills that were held out, under a virtual camera."""
     stills = [still / np.float32(255.0) for split in splits for still in split.held_out(HELD_OUT)]
     window = crops.CropShape(validation_clips.SIDE, validation_clips.SIDE)
-    samples = [crops.center_crop(colorization.encode(still), window) for still in stills]
+    samples = [
+        (x, y) for x, y in (crops.center_crop(colorization.encode(s), window) for s in stills)
+    ]
     clips = validation_clips.gather(None, None, samples, None, config.seed)
     with progress.bars() as start:
         return strength_search.search(

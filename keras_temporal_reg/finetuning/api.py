@@ -28,7 +28,7 @@ from keras_temporal_reg.finetuning import (
     validation_clips,
 )
 from keras_temporal_reg.finetuning.checkpoints import RunFolder
-from keras_temporal_reg.finetuning.config import FinetuneConfig, takes_options
+from keras_temporal_reg.finetuning.config import MEMBERS, FinetuneConfig, takes_options
 from keras_temporal_reg.io import atomic, progress
 from keras_temporal_reg.transforms import RandomAffine
 
@@ -135,8 +135,9 @@ def finetune(
     Raises:
         TypeError: for a keyword that is not an option.
         ValueError: for an argument, a model or a folder that cannot be used, settings that are
-            not those of the interrupted run, a NaN or infinite loss, or, with alpha ``"auto"``,
-            if no alpha stabilizes the model: then no model is written.
+            not those of the interrupted run, a NaN or infinite loss, or, with strength
+            ``"auto"``, if no blend is stabilized: then no model is written, and the same call
+            with a number takes the members that were trained.
         OSError: if `output` cannot be written, or another run is writing it.
         ImportError: if a package for images, clips, the bar, the plot or the logs is missing.
 
@@ -170,9 +171,10 @@ def finetune(
         if not config.resume:
             run.delete()
         job = _Job(config, task, base, images, _transform_of(config), run)
+        for begun in (run, *(_member_run(job, name) for name in MEMBERS)):
+            begun.check_settings()
         choice, plot, kept, skipped = None, None, None, [*images.skipped]
         if config.blend_strength is None:
-            run.check_settings()
             loss = training.LOSSES[config.method](
                 config.single_alpha, config.reconstruction, contrast=config.contrast
             )
@@ -265,9 +267,8 @@ def _blend(job: _Job, plot: Path) -> _Blended:
     """Train the members and choose their best blend."""
     config, shape = job.config, job.images.shape
     runs = {name: _member_run(job, name) for name in config.members}
-    for run in runs.values():
-        run.check_settings()
     clips, too_small = _validation_clips(job)
+    validation_clips.check_results(job.model, clips)
     original = members.values_of(job.model)
     values: dict[str, strength_search.Values] = {strength_search.ORIGINAL: original}
     trainings = {}
@@ -370,7 +371,7 @@ def _train(job: _Job, name: str, loss: Any, run: RunFolder) -> training.History:
                 callbacks=called,
             )
     except numerics.NonFiniteLoss as error:
-        run.delete()
+        job.run.delete()
         raise ValueError(str(error)) from error
     except callbacks.NonFiniteError as error:
         step = training.first_step(error.epoch, config.steps, PARTS) + error.batch

@@ -151,28 +151,23 @@ def choose_strength(
     keras.utils.set_random_seed(seed)  # for what `make_input` draws
     clips = validation_clips.gather(clip, reference, stills, make_input, seed)
     motion = RandomAffine(seed=seed) if transform is None else transform
+    validation_clips.check_results(model, clips)
+
+    def train(name: str, advance: training.Advance) -> None:
+        keras.utils.set_random_seed(seed)
+        network = network_of(name, model, motion, perturbation, make_input, pair_fraction)
+        schedule.compile_for(network, losses[name], learning_rate, steps)
+        training.train(network, lambda *_: dataset.repeat(), steps, advance=advance)
+
     original = values_of(model)
     values = {strength_search.ORIGINAL: original}
-
-    def restore() -> None:
-        for variable, value in zip(model.variables, original):
-            variable.assign(value)
-
     try:
         with progress.bars(show_progress) as start:
-            for name, loss in losses.items():
-                restore()
-                keras.utils.set_random_seed(seed)
-                network = network_of(name, model, motion, perturbation, make_input, pair_fraction)
-                schedule.compile_for(network, loss, learning_rate, steps)
-                training.train(
-                    network,
-                    lambda *_: dataset.repeat(),
-                    steps,
-                    advance=start(f"fine-tuning, {name}", steps),
-                )
+            for name in losses:
+                _assign(model, original)
+                train(name, start(f"fine-tuning, {name}", steps))
                 values[name] = values_of(model)
-            restore()
+            _assign(model, original)
             return strength_search.search(
                 model,
                 values,
@@ -187,7 +182,7 @@ def choose_strength(
                 ),
             )
     except BaseException:
-        restore()
+        _assign(model, original)
         raise
 
 
@@ -243,8 +238,12 @@ def choose_alpha(
             **options,
         )
     finally:
-        for variable, value in zip(model.variables, original):
-            variable.assign(value)
+        _assign(model, original)
+
+
+def _assign(model: keras.Model, values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(model.variables, values):
+        variable.assign(value)
 
 
 def _losses(

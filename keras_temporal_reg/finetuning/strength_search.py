@@ -105,12 +105,13 @@ class Choice:
         axis = figure.subplots()
         front = pareto_front(self.trials)
         axis.plot(*zip(*map(_place, front)), color="0.7", zorder=1, label="Pareto front")
+        shown = _with_flicker(self.trials)
         for outcome, color in _COLORS.items():
-            places = [_place(trial) for trial in self.trials if trial.outcome == outcome]
+            places = [_place(trial) for trial in shown if trial.outcome == outcome]
             if places:
                 label = outcome.replace("_", " ")
                 axis.scatter(*zip(*places), color=color, s=30, zorder=2, label=label)
-        for trial in self.trials:
+        for trial in shown:
             if len(trial.weights) == 1:
                 axis.annotate(str(trial), _place(trial), (6, 6), textcoords="offset points")
         if self.chosen is not None:
@@ -232,7 +233,8 @@ def search(
         advance: called as ``advance(evaluations, note)``.
 
     Raises:
-        ValueError: if no clip has flicker to measure.
+        ValueError: if no clip has flicker to measure, or the original's results have none and
+            `strength` is a number.
     """
     started = time.monotonic()
     floors = [clip.floor for clip in clips]
@@ -301,7 +303,7 @@ def assign(
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
     """The trials than which none has both less flicker and more PSNR, by flicker, most first."""
     front: list[Trial] = []
-    for trial in sorted(trials, key=lambda t: (t.measures["flicker"], -t.measures["psnr"])):
+    for trial in sorted(_with_flicker(trials), key=lambda t: (_place(t)[0], -_place(t)[1])):
         if not front or trial.measures["psnr"] > front[-1].measures["psnr"]:
             front.append(trial)
     return front[::-1]
@@ -342,11 +344,16 @@ def _at_strength(blends: _Blends, strength: float) -> Shares:
     shares_of = {id(trial): shares for shares, trial in blends.trials.items()}
     original = blends.trials[blends.only(ORIGINAL)]
     start = original.measures["flicker"]
+    if math.isnan(start):
+        raise ValueError(
+            f"strength must be {AUTO!r} where the results of the original have no contrast, and so "
+            f"no flicker to take away. Received: {strength:g}"
+        )
     path = [original] + [
         trial for trial in pareto_front(blends.trials.values()) if trial.measures["flicker"] < start
     ]
     levels = [trial.measures["flicker"] for trial in path]
-    wanted = start + strength * (levels[-1] - start)
+    wanted = (1.0 - strength) * start + strength * levels[-1]  # exact at 0 and at 1
     for a, b in itertools.pairwise(path):
         high, low = a.measures["flicker"], b.measures["flicker"]
         if low <= wanted:
@@ -370,14 +377,20 @@ def _place(trial: Trial) -> tuple[float, float]:
     return trial.measures["flicker"], trial.measures["psnr"]
 
 
+def _with_flicker(trials: Iterable[Trial]) -> list[Trial]:
+    """Those whose results have contrast, without which flicker is NaN."""
+    return [trial for trial in trials if not math.isnan(trial.measures["flicker"])]
+
+
 def _reason(
     found: Trial | None, trials: Sequence[Trial], strength: float | str, compared_with: str
 ) -> str:
     if found is None:
-        steadier = min(trials, key=lambda trial: trial.measures["flicker"])
+        front = pareto_front(trials)
+        steadiest = front[-1] if front else trials[0]
         return (
             f"None of {len(trials)} blends is stabilized against {compared_with}; the one with the "
-            f"least flicker, {steadier}: {steadier.verdict}"
+            f"least flicker, {steadiest}: {steadiest.verdict}"
         )
     why = (
         f"the blend with the least flicker of {len(trials)} that is stabilized"

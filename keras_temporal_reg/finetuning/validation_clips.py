@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_temporal_reg import metrics
 from keras_temporal_reg.core import seeding
 from keras_temporal_reg.data import _crops
-from keras_temporal_reg.evaluation import camera, optical_flow
+from keras_temporal_reg.evaluation import camera, inference, optical_flow
 from keras_temporal_reg.evaluation import clips as evaluation_clips
 from keras_temporal_reg.finetuning.data import ImageData
 from keras_temporal_reg.io import image_files, video
@@ -208,8 +208,23 @@ def read(
     x, y = (np.stack(part) for part in zip(*centers))
     pictures = image_files.to_uint8(task.decode(x, y))
     low, high = value_range
-    scaled = (part * np.float32(high - low) + np.float32(low) for part in (x, y))
-    return with_flow(*scaled, pictures)
+    x, y = (part * np.float32(high - low) + np.float32(low) for part in (x, y))
+    return with_flow(x, y, pictures)
+
+
+def check_results(model: Any, clips: Sequence[ClipArrays]) -> None:
+    """Check that a model gives results of the size of the targets, before it is trained.
+
+    Raises:
+        ValueError: if not.
+    """
+    for clip in clips:
+        results = inference.runner(model, *clip.x.shape[1:])(clip.x[:1])
+        if results.shape[1:] != clip.y.shape[1:]:
+            raise ValueError(
+                "validation clips must have targets, (height, width, channels), like the results "
+                f"of the model, {results.shape[1:]}. Received: {clip.y.shape[1:]}"
+            )
 
 
 def _window(shape: _crops.CropShape) -> _crops.CropShape:

@@ -13,7 +13,7 @@ from keras_temporal_reg.core import deprecation
 # From seed to seed and from processor to processor, PSNR of one fine-tuning moves by 0.05 to 0.15
 # dB and its contrast by 0.02; flicker moves by 2 %.
 LEAST_FALL = 0.05  # of flicker, as a share: less is within what a seed changes
-PSNR_DROP = 0.1  # dB: below, nobody sees a difference
+PSNR_DROP = 0.1  # dB: a smaller difference cannot be seen
 STRUCTURE_DROP = 0.01  # of a correlation, as little as 0.1 dB is
 CONTRAST_SHIFT = 0.05  # away from 1: twice what a seed changes
 PSNR_MARGIN = 1.5  # dB above the baseline prediction: below, steadiness may be that of the baseline

@@ -39,14 +39,17 @@ def test_runs_that_start_from_one_network_are_neighbours():
     assert [(run.data, run.seed) for run in runs[::3]] == [(1, 0), (1, 3), (2, 0), (2, 3)]
 
 
-def test_fine_tunings_of_the_demo_take_a_twelfth_of_its_steps():
-    assert configs.DemoConfig(steps=6000).tuning_steps == 500
-    assert configs.DemoConfig(steps=3).tuning_steps == 1
-
-
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("method", "magic"), ("alpha", 1.0), ("contrast", -1.0), ("steps", 0), ("seed", -1)],
+    [
+        ("strength", 1.5),
+        ("strength", "strong"),
+        ("members", ("plain",)),
+        ("contrast", -1.0),
+        ("steps", 0),
+        ("tuning_steps", 0),
+        ("seed", -1),
+    ],
 )
 def test_wrong_options_of_the_demo_are_refused(option, value):
     with pytest.raises(ValueError, match=f"{option} must be"):
@@ -62,8 +65,8 @@ def test_options_are_known_without_tensorflow():
     script = (
         "import sys; sys.argv = ['ktr', '--help']; "
         "from keras_temporal_reg.experiments import configs; "
-        "assert 'tensorflow' not in sys.modules; print(configs.DemoConfig().steps)"
+        "assert 'tensorflow' not in sys.modules; print(configs.DemoConfig().strength)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "6000"
+    assert done.stdout.strip() == "auto"

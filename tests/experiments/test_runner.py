@@ -8,6 +8,7 @@ from helpers import experiments as helpers
 from tensorflow import keras
 
 from keras_temporal_reg import metrics
+from keras_temporal_reg.evaluation import optical_flow
 from keras_temporal_reg.experiments import datasets, runner, scenes
 from keras_temporal_reg.experiments.configs import (
     AUGMENTED,
@@ -37,7 +38,7 @@ def _network(channels):
 @pytest.fixture
 def problem():
     frames = RNG.uniform(size=(3, 16, 16, 3)).astype("float32")
-    clip = datasets.ClipArrays(*colorization.encode(frames))
+    clip = datasets.ClipArrays(*colorization.encode(frames), *optical_flow.of_clip(frames))
     return datasets.Problem(colorization, _network, lambda count: PICTURES[:count], [clip])
 
 

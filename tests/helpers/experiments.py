@@ -6,7 +6,7 @@ import numpy as np
 from tensorflow import keras
 
 from keras_temporal_reg.evaluation import camera
-from keras_temporal_reg.experiments import datasets, networks, scenes
+from keras_temporal_reg.experiments import networks, scenes
 from keras_temporal_reg.io import image_files, video
 
 
