@@ -142,11 +142,7 @@ def choose_strength(
         >>> model.save("steady.keras")  # doctest: +SKIP
     """
     strength = strength_or_auto("strength", strength)
-    validation.whole_number("steps", steps, 1)
-    validation.whole_number("seed", seed, 0)
-    validation.positive("learning_rate", learning_rate)
-    validation.fraction("pair_fraction", pair_fraction, "(", "]")
-    validation.positive("value_range", value_range)
+    _check_numbers(steps, seed, learning_rate, pair_fraction, value_range)
     losses = _losses(members, reconstruction, contrast)
     keras.utils.set_random_seed(seed)  # for what `make_input` draws
     clips = validation_clips.gather(clip, reference, stills, make_input, seed)
@@ -244,6 +240,16 @@ def choose_alpha(
 def _assign(model: keras.Model, values: Sequence[np.ndarray]) -> None:
     for variable, value in zip(model.variables, values):
         variable.assign(value)
+
+
+def _check_numbers(
+    steps: int, seed: int, learning_rate: float, pair_fraction: float, value_range: float
+) -> None:
+    validation.whole_number("steps", steps, 1)
+    validation.whole_number("seed", seed, 0)
+    validation.positive("learning_rate", learning_rate)
+    validation.fraction("pair_fraction", pair_fraction, "(", "]")
+    validation.positive("value_range", value_range)
 
 
 def _losses(
