@@ -16,7 +16,12 @@ FOLDER = pathlib.Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SMALL = {
     "01_quick_start": {"TRAINING_STEPS": 3, "TUNING_STEPS": 2, "FRAMES": 6},
-    "02_finetune_saved_model": {"TRAINING_STEPS": 3, "TUNING_STEPS": 2, "FRAMES": 6},
+    "02_finetune_saved_model": {
+        "TRAINING_STEPS": 3,
+        "TUNING_STEPS": 2,
+        "STRENGTH": 0.5,
+        "FRAMES": 6,
+    },
     "03_hdr": {"TRAINING_STEPS": 2, "TUNING_STEPS": 2, "SCENES": 2, "FRAMES": 6},
     "04_your_own": {"STEPS": 2, "FRAMES": 6},
 }
