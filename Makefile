@@ -29,11 +29,11 @@ test-slow: setup
 
 # The environment of `make test`, with tf_keras in place of Keras 3.
 test-legacy: setup
-	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "stacks and not slow"
+	TF_USE_LEGACY_KERAS=1 $(call PYTEST,.venv) -m "keras and not slow"
 
 # TensorFlow 2.15 with Keras 2.15, and the lowest versions that setup.py accepts.
 test-addons: setup-addons
-	$(call PYTEST,.venv-addons) -m "(stacks or tools) and not slow and not browser"
+	$(call PYTEST,.venv-addons) -m "stacks and not slow and not browser"
 
 # sdist and wheel, the second made of the first.
 dist: setup

@@ -18,19 +18,21 @@ hypothesis.settings.register_profile("soak", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ktr"))
 
 TESTS = pathlib.Path(__file__).parent
-# Markers by folder; pyproject.toml explains them. What is not listed tests the library.
+# Markers by folder; pyproject.toml explains them. What is not listed tests the library on Keras.
 MARKERS = {
-    "losses": ["stacks", "wheel"],
-    "metrics": ["stacks", "wheel"],
-    "tasks": ["stacks", "wheel"],
-    "test_transforms.py": ["stacks", "wheel"],
-    "evaluation": ["tools"],
+    "core": ["stacks"],
+    "losses": ["stacks", "keras", "wheel"],
+    "metrics": ["stacks"],
+    "tasks": ["stacks"],
+    "test_image.py": ["stacks"],
+    "test_transforms.py": ["stacks"],
+    "evaluation": ["tools", "stacks"],
     "experiments": ["tools"],
-    "finetuning": ["tools", "stacks"],
+    "finetuning": ["tools", "stacks", "keras"],
     "fuzz": ["tools"],
-    "io": ["tools", "wheel"],
+    "io": ["tools", "stacks", "wheel"],
     "project": [],
-    "system": ["system", "stacks"],
+    "system": ["system", "stacks", "keras"],
     "test_cli.py": ["tools", "wheel"],
 }
 
@@ -39,7 +41,7 @@ MARKERS = {
 def pytest_collection_modifyitems(items):
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
-        markers = MARKERS.get(folder, ["stacks"])
+        markers = MARKERS.get(folder, ["stacks", "keras"])
         for marker in [*markers, "browser"] if "chromium" in item.fixturenames else markers:
             item.add_marker(marker)
 

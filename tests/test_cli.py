@@ -109,12 +109,25 @@ def test_an_old_spelling_works_with_a_warning(capsys):
         (["demo", "--alpha", "auto"], "argument --alpha: .*'auto'"),
         (
             ["finetune", "net.keras", "--alpha", "magic"],
-            r"--alpha: value must be a number in \[0, 1\) or 'auto'. Received: 'magic'",
+            r"--alpha: value must be a number in \[0, 1\). Received: 'magic'",
         ),
         (
             ["finetune", "net.keras", "--alpha", "1"],
-            r"--alpha: value must be a number in \[0, 1\) or 'auto'. Received: 1.0",
+            r"--alpha: value must be a number in \[0, 1\). Received: 1.0",
         ),
+        (
+            ["finetune", "net.keras", "--strength", "1.5"],
+            r"--strength: value must be a number in \[0, 1\] or 'auto'. Received: 1.5",
+        ),
+        (
+            ["finetune", "net.keras", "--strength", "high"],
+            r"--strength: value must be a number in \[0, 1\] or 'auto'. Received: 'high'",
+        ),
+        (
+            ["finetune", "net.keras", "--members", "plain,magic"],
+            r"--members: value must be some of plain, sparse-jacobian, .* 'magic'\)",
+        ),
+        (["finetune", "net.keras", "--members", "plain"], "--members: .* one of the regularizers"),
     ],
 )
 def test_wrong_use_exits_with_2_and_says_why(arguments, message, capsys):
@@ -215,6 +228,7 @@ def test_process_writes_the_clip(workspace, capsys):
 def test_finetune_writes_a_model(workspace, capsys):
     arguments = ["finetune", str(workspace / "net.keras"), "--inputs", str(workspace / "clip")]
     arguments += ["--targets", str(workspace / "clip"), "--output", str(workspace / "new.keras")]
+    arguments += ["--alpha", "0.5"]
     assert cli.main([*arguments, "--steps", "2", "--crop", "32", "--quiet"]) == 0
     assert "new.keras" in capsys.readouterr().out
     assert keras.models.load_model(workspace / "new.keras", compile=False).count_params() > 0
@@ -229,13 +243,16 @@ def test_finetune_passes_its_options_on(capsys, monkeypatch):
 
     monkeypatch.setattr(finetuning, "finetune", finetune)
     arguments = ["finetune", "a.keras", "--inputs", "b", "--targets", "c", "--output", "d.keras"]
-    arguments += ["--alpha", "auto", "--clip", "e", "--reference", "f", "--steps", "4"]
+    arguments += ["--strength", "0.5", "--clip", "e", "--reference", "f", "--steps", "4"]
+    arguments += ["--members", "plain,transform-invariance", "--keep-members"]
     arguments += ["--check-numerics", "--restart", "--value-range=-1,1", "--quiet", "--json"]
     assert cli.main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == {"alpha": 0.9, "psnr": None}
     assert seen.pop("files") == (Path("a.keras"), Path("d.keras"), Path("b"), Path("c"))
     assert FinetuneConfig(**seen) == FinetuneConfig(
-        alpha="auto",
+        strength=0.5,
+        members=("plain", "transform-invariance"),
+        keep_members=True,
         clip=Path("e"),
         reference=Path("f"),
         steps=4,
@@ -246,6 +263,9 @@ def test_finetune_passes_its_options_on(capsys, monkeypatch):
     )
 
 
+FINETUNE = ["finetune", "NET", "--inputs", "CLIP", "--output", "new.keras"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -254,11 +274,16 @@ def test_finetune_passes_its_options_on(capsys, monkeypatch):
         (["evaluate", "none.keras", "--clip", "CLIP"], 1, "none.keras"),
         (["evaluate", "NET", "--clip", "CLIP", "--task", "magic"], 2, "task must be one of"),
         (["process", "NET", "CLIP", "out.ogg"], 2, "the suffix of output must be one of"),
-        (["finetune", "NET", "--inputs", "CLIP", "--output", "new.keras"], 2, "targets"),
+        (FINETUNE, 2, "targets"),
         (
-            ["finetune", "NET", "--inputs", "CLIP", "--output", "new.keras", "--clip", "CLIP"],
+            [*FINETUNE, "--alpha", "0.5", "--clip", "CLIP"],
             2,
-            "clip is used with alpha 'auto' only",
+            "clip is used with a strength only",
+        ),
+        (
+            [*FINETUNE, "--alpha", "0.5", "--strength", "0.5"],
+            2,
+            "strength and alpha exclude each other",
         ),
     ],
 )

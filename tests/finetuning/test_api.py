@@ -1,6 +1,6 @@
 """Fine-tuning saved models: every form, every way in which a run can end."""
 
-import functools
+import dataclasses
 import hashlib
 import importlib.util
 import inspect
@@ -18,7 +18,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 import keras_temporal_reg.finetuning.api as module
-from keras_temporal_reg import losses, metrics, saved_models, tasks
+from keras_temporal_reg import metrics, saved_models, tasks
 from keras_temporal_reg.data import _crops as crops
 from keras_temporal_reg.experiments import scenes
 from keras_temporal_reg.finetuning import (
@@ -28,13 +28,14 @@ from keras_temporal_reg.finetuning import (
     validation_clips,
 )
 from keras_temporal_reg.finetuning.api import finetune
-from keras_temporal_reg.finetuning.checkpoints import RunFolder
-from keras_temporal_reg.finetuning.config import DEFAULT_CONTRAST
+from keras_temporal_reg.finetuning.checkpoints import Checkpoint, RunFolder
+from keras_temporal_reg.finetuning.config import SEARCH_PACKAGES
 from keras_temporal_reg.io import atomic, image_files
+from keras_temporal_reg.metrics import _warping
 from keras_temporal_reg.saved_models import introspection
 
 KERAS_2 = ROOT / ".venv-addons/bin/python"
-QUICK = {"steps": 2, "batch_size": 2, "crop": 16, "show_progress": False}
+QUICK = {"steps": 2, "batch_size": 2, "crop": 16, "show_progress": False, "alpha": 0.8}
 
 
 MAKE = f"""
@@ -266,21 +267,18 @@ def test_pairs_may_differ_by_the_scale_of_the_model(models, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["sparse-jacobian", "transform-invariance"])
 def test_other_settings_train_too(method, plain, photos, tmp_path):
-    result = finetune(
-        plain,
-        tmp_path / "t.keras",
-        photos,
-        task="denoising",
-        method=method,
-        alpha=0.5,
-        transform=ktr.RandomAffine(translation=1.0),
-        contrast=0.1,
-        pair_fraction=0.5,
-        reconstruction="mae",
-        validation=0.4,
-        value_range=(0.0, 255.0),
-        **QUICK,
-    )
+    options = {
+        "task": "denoising",
+        "method": method,
+        "alpha": 0.5,
+        "transform": ktr.RandomAffine(translation=1.0),
+        "contrast": 0.1,
+        "pair_fraction": 0.5,
+        "reconstruction": "mae",
+        "validation": 0.4,
+        "value_range": (0.0, 255.0),
+    }
+    result = finetune(plain, tmp_path / "t.keras", photos, **{**QUICK, **options})
     assert (result.method, result.validation_pictures) == (method, 2)
     assert result.val_loss[0] > 1.0  # of values up to 255
 
@@ -386,9 +384,14 @@ def test_a_model_without_weights_to_train_is_refused(photos, tmp_path):
     ("options", "error", "message"),
     [
         ({"alpha": 1.0}, ValueError, "alpha must be"),
+        ({"strength": 0.5}, ValueError, "strength and alpha exclude each other"),
         ({"task": "magic"}, ValueError, "task must be one of"),
         ({"reconstruction": "magic"}, ValueError, "reconstruction must be"),
-        ({"stepz": 3}, TypeError, "no option stepz. Accepted: task, method, alpha, .*, steps, "),
+        (
+            {"stepz": 3},
+            TypeError,
+            "no option stepz. Accepted: task, strength, members, .*, alpha, .*, steps, ",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(options, error, message, plain, photos, tmp_path):
@@ -463,9 +466,10 @@ def test_an_interrupted_run_of_other_settings_is_not_resumed(plain, photos, tmp_
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         Interrupt(patch, 1)
         finetune(plain, output, photos, **options)
+    options["alpha"] = 0.5
     with pytest.raises(ValueError, match=r"other settings \(alpha 0.8 -> 0.5\).*--restart"):
-        finetune(plain, output, photos, alpha=0.5, **options)
-    result = finetune(plain, output, photos, alpha=0.5, resume=False, **options)
+        finetune(plain, output, photos, **options)
+    result = finetune(plain, output, photos, resume=False, **options)
     assert (result.alpha, result.steps) == (0.5, 2)
     assert os.listdir(tmp_path) == ["t.keras"]
 
@@ -546,405 +550,400 @@ def test_a_bar_on_request(plain, photos, tmp_path, capsys):
     assert "2/2" in captured.err and "loss 0." in captured.err and captured.out == ""
 
 
-# Alpha chosen.
+# A blend.
+
+MEMBERS = ("plain", "sparse-jacobian")
+NO_ALPHA = {name: value for name, value in QUICK.items() if name != "alpha"}
+BLEND = {**NO_ALPHA, "task": "denoising", "members": MEMBERS, "validation": 0.4}
+
+
+@pytest.fixture(autouse=True)
+def little_to_evaluate(monkeypatch):
+    monkeypatch.setattr(validation_clips, "STILLS", 1)
+    monkeypatch.setattr(validation_clips, "STILL_FRAMES", 3)
+    monkeypatch.setattr(_warping, "_COMPILED_PIXELS", 1)  # one size is measured often
+
+
+def averaging(center):
+    """Weights of 3 x 3 averaging with so much of it in the center."""
+    kernel = np.full((3, 3), (1.0 - center) / 8.0)
+    kernel[1, 1] = center
+    return [np.float32(kernel[:, :, None, None] * np.eye(3)), np.zeros(3, np.float32)]
+
+
+def small(center, size=None):
+    x = keras.Input((*(size or (None, None)), 3))
+    layer = keras.layers.Conv2D(3, 3, padding="same")
+    model = keras.Model(x, layer(x))
+    layer.set_weights(averaging(center))
+    return model
 
 
 @pytest.fixture(scope="module")
-def tinted(tmp_path_factory):
-    """Pictures whose colours are a linear function of their lightness."""
-    folder = tmp_path_factory.mktemp("tinted")
-    for number in range(8):
-        coarse = tf.constant(np.random.default_rng(number).random((1, 5, 5, 1)), tf.float32)
-        luma = 0.2 + 0.6 * tf.image.resize(coarse, (64, 64 + 4 * number))[0].numpy()
-        colours = np.concatenate([0.3 * (luma - 0.5), 0.2 * (0.5 - luma)], -1)
-        rgb = tasks.colorization.decode(luma, colours)
-        image_files.write(folder / f"{number}.png", rgb)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def colorizer(tmp_path_factory):
-    """A network that makes everything grey, and can learn those colours."""
-    path = tmp_path_factory.mktemp("colorizer") / "grey.keras"
-    x = keras.Input((None, None, 1))
-    y = keras.layers.Conv2D(2, 1, kernel_initializer="zeros")(x)
-    saved_models.save(keras.Model(x, y), path, "keras")
+def denoiser(tmp_path_factory):
+    """A network that takes away some of the noise; `averaging` with less in the center, more."""
+    path = tmp_path_factory.mktemp("denoiser") / "denoiser.keras"
+    saved_models.save(small(0.7), path, "keras")
     return path
 
 
-CHOOSING = {**QUICK, "task": "colorization", "alpha": "auto", "learning_rate": 3e-2}
-ENOUGH = 80  # steps, to beat grey by far
-
-
-def a_choice(alpha=0.7):
-    measures = dict.fromkeys(("temporal_error", "psnr"), 1.0)
-    plain = strength_search.Trial(0.0, measures, False, "")
-    tried = strength_search.Trial(alpha or 0.3, measures, bool(alpha), "TRADE OFF: PSNR fell.")
-    return strength_search.Choice(alpha, "The reason.", plain, (tried,), 20.0, 2.5)
+CENTERS = {"plain": 0.5, "sparse-jacobian": 0.3, "transform-invariance": 0.2}
 
 
 @pytest.fixture
-def choosers(monkeypatch):
-    """Calls of `choose_alpha`, which chooses 0.7 without a trial."""
-    calls = []
+def hand_made(monkeypatch):
+    """Training sets the weights of a member to `averaging` by `CENTERS`; names of those trained."""
+    trained = []
 
-    def choose(*arguments, **options):
-        calls.append((arguments, options))
+    def train(network, batches, steps, *, run, **options):
+        trained.append(run.path.name)
+        if len(network.base_model.get_weights()) == 2:
+            network.base_model.set_weights(averaging(CENTERS[run.path.name]))
+        return training.History(steps, [0.2, 0.1], [0.4, 0.3], 2.0)
+
+    monkeypatch.setattr(training, "train", train)
+    return trained
+
+
+@pytest.fixture
+def clips_seen(monkeypatch):
+    """The validation clips of searches, which find nothing but the original."""
+    seen = []
+
+    def search(network, values, clips, baseline_psnr, **options):
+        seen.append((clips, baseline_psnr, options))
         return a_choice()
 
-    monkeypatch.setattr(strength_search, "choose_alpha", choose)
-    return calls
+    monkeypatch.setattr(strength_search, "search", search)
+    return seen
 
 
-@pytest.mark.slow
-def test_auto_is_choose_alpha_and_then_fine_tuning_with_what_it_chose(colorizer, tinted, tmp_path):
-    options = {**CHOOSING, "steps": ENOUGH, "validation": 0.3}
-    result = finetune(colorizer, tmp_path / "t.keras", tinted, **options)
-    assert sorted(os.listdir(tmp_path)) == ["t.alpha.png", "t.keras"]
-
-    order = np.random.default_rng(0).permutation(8)
-    samples = [tasks.colorization.encode(image_files.read(tinted / f"{n}.png")) for n in order]
-    source = crops.from_arrays(samples[2:], crops.CropShape(16, 16))
-    batches = crops.batches(source, crops.by_step(6, 2, 0, 0, ENOUGH), flips=True)
-    alone = ktr.choose_alpha(
-        saved_models.load(colorizer).model,
-        batches,
-        stills=samples[:2],
-        steps=ENOUGH,
-        learning_rate=3e-2,
-        baseline=tasks.colorization.baseline,
-        loss=functools.partial(losses.SparseJacobianLoss, contrast=DEFAULT_CONTRAST),
+def a_choice():
+    measures = {"flicker": 9.0, "psnr": 30.0}
+    trial = strength_search.Trial({"original": 1.0}, measures, "no_gain", "NO GAIN: x 1.00.")
+    return strength_search.Choice(
+        {"original": 1.0}, None, 0.0, "The reason.", (trial,), "plain", 2.0, 20.0, 0.5
     )
-    assert result.alpha == result.choice.alpha == alone.alpha > 0
-    assert result.choice.cost == alone.cost <= 3.0
-    for trial, other in zip(result.choice.tried, alone.tried):
-        assert (trial.alpha, trial.stabilized) == (other.alpha, other.stabilized)
-        assert trial.measures == pytest.approx(other.measures, rel=1e-3)
-
-    given = finetune(colorizer, tmp_path / "u.keras", tinted, **{**options, "alpha": alone.alpha})
-    assert (given.choice, given.plot) == (None, None)
-    assert same(weights(tmp_path / "t.keras"), weights(tmp_path / "u.keras"), atol=1e-6)
-    # The regularizer that was chosen is not without effect.
-    finetune(colorizer, tmp_path / "v.keras", tinted, **{**options, "alpha": 0.0})
-    assert not same(weights(tmp_path / "t.keras"), weights(tmp_path / "v.keras"), atol=1e-3)
 
 
-@pytest.mark.slow
-def test_where_no_alpha_stabilizes_no_model_is_written(colorizer, tinted, tmp_path, monkeypatch):
-    monkeypatch.setattr(strength_search, "MAX_TRIALS", 1)
-    message = r"found none, .*NOT APPLICABLE: .*t\.alpha\.png.*alpha a number"
+def test_by_default_the_steadiest_blend_is_saved_with_a_plot(denoiser, photos, tmp_path, hand_made):
+    output = tmp_path / "t.keras"
+    options = {**NO_ALPHA, "task": "denoising", "validation": 0.4, "keep_members": True}
+    result = finetune(denoiser, output, photos, **options)
+    assert hand_made == ["plain", "sparse-jacobian", "transform-invariance"]
+    assert sorted(os.listdir(tmp_path)) == ["t.keras", "t.members", "t.strength.png"]
+    assert result.plot.read_bytes()[:4] == b"\x89PNG"
+    assert result.members == tmp_path / "t.members"
+    assert sorted(os.listdir(result.members)) == [f"{name}.keras" for name in sorted(CENTERS)]
+    choice = result.choice
+    assert (result.method, result.alpha, choice.strength) == ("blend", choice.alpha, None)
+    assert (result.steps, result.seconds) == (6, 6.0) and [*result.trainings] == hand_made
+    stabilized = [t for t in choice.trials if t.outcome == metrics.Outcome.STABILIZED.value]
+    best = min(stabilized, key=lambda trial: trial.measures["flicker"])
+    assert choice.weights == best.weights and choice.compared_with == "plain"
+    # What was saved is the blend of what was kept.
+    paths = [denoiser, *(result.members / f"{name}.keras" for name in CENTERS)]
+    shares = [choice.weights.get(name, 0.0) for name in ("original", *CENTERS)]
+    x = np.random.default_rng(0).random((1, 16, 16, 3)).astype(np.float32)
+    saved, blended = saved_models.load(output).model, ktr.blend(paths, shares)
+    np.testing.assert_array_equal(saved(x), blended(x))
+    center = sum(share * c for share, c in zip(shares, (0.7, *CENTERS.values())))
+    np.testing.assert_allclose(saved.get_weights()[0], averaging(center)[0], atol=1e-6)
+
+
+def test_strength_0_saves_the_original(denoiser, photos, tmp_path, hand_made):
+    result = finetune(denoiser, tmp_path / "t.keras", photos, **BLEND, strength=0)
+    assert result.choice.weights == {"original": 1.0}
+    assert same(weights(tmp_path / "t.keras"), weights(denoiser))
+    assert result.members is None
+
+
+def test_where_no_blend_is_stabilized_what_was_trained_is_kept_for_a_number(
+    plain, photos, tmp_path, monkeypatch
+):
+    output = tmp_path / "t.keras"
+    message = (
+        r"strength 'auto' found no blend, so no model was written.*NOT APPLICABLE: .*"
+        r"t\.strength\.png.*strength 0\.5"
+    )
     with pytest.raises(ValueError, match=message):
-        finetune(colorizer, tmp_path / "t.keras", tinted, **CHOOSING)
-    assert os.listdir(tmp_path) == ["t.alpha.png"]
-    assert (tmp_path / "t.alpha.png").read_bytes()[:4] == b"\x89PNG"
-    # As it says: with a number it goes on.
-    result = finetune(colorizer, tmp_path / "t.keras", tinted, **{**CHOOSING, "alpha": 0.5})
-    assert result.alpha == 0.5
+        finetune(plain, output, photos, **BLEND)
+    assert sorted(os.listdir(tmp_path)) == [".t.keras.training", "t.strength.png"]
+    assert sorted(os.listdir(tmp_path / ".t.keras.training")) == sorted(MEMBERS)
+
+    def fail(*arguments, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(keras.Model, "fit", fail)
+    with pytest.raises(ValueError, match=r"other settings \(alpha None -> 0\.5\).*--restart"):
+        finetune(plain, output, photos, **{**BLEND, "alpha": 0.5})
+    options = {**BLEND, "strength": 0.5, "keep_members": True}
+    result = finetune(plain, output, photos, **options)
+    assert sorted(os.listdir(tmp_path)) == ["t.keras", "t.members", "t.strength.png"]
+    assert (result.choice.strength, result.steps) == (0.5, 4)
+    names = ["original", *MEMBERS]
+    paths = [plain, *(tmp_path / "t.members" / f"{name}.keras" for name in MEMBERS)]
+    values = [saved_models.load(path).model.get_weights() for path in paths]
+    shares = [result.choice.weights.get(name, 0.0) for name in names]
+    is_statistic = [
+        "moving" in getattr(weight, "path", weight.name)
+        for weight in saved_models.load(plain).model.weights
+    ]
+    assert sum(is_statistic) == 2
+    for found, statistic, *parts in zip(weights(output), is_statistic, *values, strict=True):
+        average = sum(share * part.astype(float) for share, part in zip(shares, parts))
+        if not statistic:  # those are estimated anew
+            np.testing.assert_allclose(found, average, atol=1e-6)
 
 
-def chosen_for(monkeypatch, *arguments, trains=False, **options):
-    """Fine-tune with one real trial, which stabilizes; the result and its validation clips."""
-    measured = {}
-    gather = validation_clips.gather
-
-    def seen(*given):
-        measured["clips"] = gather(*given)
-        return measured["clips"]
-
-    monkeypatch.setattr(validation_clips, "gather", seen)
-    monkeypatch.setattr(strength_search, "MAX_TRIALS", 1)
-    if not trains:
-        monkeypatch.setattr(training, "train", lambda *given, **named: training.History())
-    verdict = metrics.Verdict(metrics.Outcome.STABILIZED, ("for a test",), {})
-    monkeypatch.setattr(metrics, "verdict", lambda *given: verdict)
-    options = {**QUICK, "alpha": "auto", "validation": 0.4, **options}
-    result = finetune(*arguments, **options)
-    assert result.alpha == 0.8 and np.isfinite(result.choice.plain.measures["psnr"])
-    return result, measured["clips"]
+def without_time(choice):
+    return dataclasses.replace(choice, seconds=0.0)
 
 
 @pytest.mark.slow
-def test_auto_for_denoising_in_values_up_to_255(plain, photos, tmp_path, monkeypatch):
-    result, clips = chosen_for(
-        monkeypatch,
-        plain,
-        tmp_path / "t.keras",
-        photos,
-        task="denoising",
-        value_range=(0.0, 255.0),
-        trains=True,
+def test_interrupted_anywhere_the_result_is_the_same(plain, photos, tmp_path, monkeypatch):
+    options = {**BLEND, "strength": 0.7}
+    whole = finetune(plain, tmp_path / "whole.keras", photos, **options)
+    output = tmp_path / "t.keras"
+    # In the first member, after it, in the second, after it.
+    for parts in (1, 1, 1, 1):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            Interrupt(patch, parts)
+            finetune(plain, output, photos, **options)
+    evaluate, calls = strength_search._Blends.evaluate, []
+
+    def interrupt(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return evaluate(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(strength_search._Blends, "evaluate", interrupt)
+        finetune(plain, output, photos, **options)
+    assert ".t.keras.training" in os.listdir(tmp_path) and not output.exists()
+    resumed = finetune(plain, output, photos, **options)
+    tolerance = 0.0 if KERAS_3 else 1e-6
+    assert same(weights(output), weights(tmp_path / "whole.keras"), atol=tolerance)
+    if KERAS_3:
+        assert without_time(resumed.choice) == without_time(whole.choice)
+    assert 0.0 < resumed.alpha < 0.9
+    assert not (tmp_path / ".t.keras.training").exists()
+
+
+def test_alpha_auto_is_strength_auto_with_a_warning(denoiser, photos, tmp_path, hand_made):
+    with pytest.warns(DeprecationWarning, match=r"alpha 'auto' .* strength 'auto'"):
+        result = finetune(denoiser, tmp_path / "t.keras", photos, **{**BLEND, "alpha": "auto"})
+    assert result.choice.strength is None and result.choice.chosen is not None
+
+
+def test_without_the_extra_one_network_is_trained(
+    denoiser, photos, tmp_path, monkeypatch, hand_made
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in SEARCH_PACKAGES else find(name)
     )
-    assert len(clips) == 2
-    for x, y in clips:
+    monkeypatch.setitem(CENTERS, ".t.keras.training", 0.4)
+    result = finetune(denoiser, tmp_path / "t.keras", photos, task="denoising", **NO_ALPHA)
+    assert hand_made == [".t.keras.training"]
+    assert (result.alpha, result.method) == (0.8, "sparse-jacobian")
+    assert (result.choice, result.plot, result.members) == (None, None, None)
+    with pytest.raises(
+        ImportError, match=r"strength 0\.5 needs cv2, .*keras-temporal-reg\[video\]"
+    ):
+        finetune(denoiser, tmp_path / "u.keras", photos, **BLEND, strength=0.5)
+    assert sorted(os.listdir(tmp_path)) == ["t.keras"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strength": 1.5}, r"strength must be a number in \[0, 1\] or 'auto'. Received: 1\.5"),
+        ({"members": ("plain",)}, "members must be some of plain, "),
+        ({"alpha": 0.5, "strength": 0.5}, "strength and alpha exclude each other"),
+        ({"validation": 0.0}, "strength auto needs a validation above 0 or a clip, .*; alpha"),
+        ({"clip": "none.mp4"}, r"none\.mp4 does not exist"),
+    ],
+)
+def test_wrong_arguments_of_a_blend_are_named_before_training(
+    options, message, denoiser, photos, tmp_path, hand_made
+):
+    output = tmp_path / "t.keras"
+    options = {**BLEND, "task": "colorization" if "clip" in options else "denoising", **options}
+    model = denoiser
+    if "clip" in options:
+        model = tmp_path / "colorizer.keras"
+        x = keras.Input((None, None, 1))
+        saved_models.save(keras.Model(x, keras.layers.Conv2D(2, 1)(x)), model, "keras")
+    with pytest.raises(ValueError, match=message):
+        finetune(model, output, photos, **options)
+    assert hand_made == [] and {*os.listdir(tmp_path)} <= {"colorizer.keras"}
+
+
+def test_a_loss_that_is_not_finite_leaves_no_member(denoiser, photos, tmp_path):
+    options = {**BLEND, "learning_rate": 1e30}
+    with pytest.raises(
+        ValueError, match=r"loss is NaN or infinite after 2 steps, .* learning_rate"
+    ):
+        finetune(denoiser, tmp_path / "t.keras", photos, **options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_run_of_one_network_is_not_taken_for_a_blend(
+    denoiser, photos, tmp_path, monkeypatch, hand_made
+):
+    settings = {}
+
+    def train(network, batches, steps, *, run, **options):
+        run.write(Checkpoint({}, [], []))
+        settings.update(run.settings)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "train", train)
+        finetune(denoiser, tmp_path / "t.keras", photos, **{**BLEND, "alpha": 0.5})
+    assert settings["alpha"] == 0.5
+    with pytest.raises(ValueError, match=r"other settings \(alpha 0\.5 -> None\).*--restart"):
+        finetune(denoiser, tmp_path / "t.keras", photos, **BLEND)
+    assert hand_made == []
+    finetune(denoiser, tmp_path / "t.keras", photos, **BLEND, resume=False)
+    assert hand_made == [*MEMBERS]
+
+
+# What a blend is chosen on.
+
+
+def test_a_blend_for_denoising_in_values_up_to_255(
+    denoiser, photos, tmp_path, hand_made, clips_seen
+):
+    options = {**BLEND, "value_range": (0.0, 255.0)}
+    finetune(denoiser, tmp_path / "t.keras", photos, **options)
+    ((clips, baseline_psnr, options),) = clips_seen
+    assert len(clips) == validation_clips.STILLS == 1
+    for x, y, *_ in clips:
         assert x.shape == y.shape and (x - y).std() == pytest.approx(0.05 * 255, rel=0.05)
-    # The noise is the trivial predictor's error.
-    assert result.choice.baseline_psnr == pytest.approx(-20 * np.log10(0.05), abs=0.5)
+    # The noise is the error of the baseline.
+    assert baseline_psnr == pytest.approx(-20 * np.log10(0.05), abs=0.5)
+    assert options["value_range"] == 255.0 and options["batches"] is None
 
 
-def test_auto_for_super_resolution(models, photos, tmp_path, monkeypatch):
-    _, clips = chosen_for(
-        monkeypatch, models / "network.keras", tmp_path / "t.keras", photos, task="super-resolution"
-    )
-    for x, y in clips:
-        means = y.reshape(len(y), x.shape[1], 2, x.shape[2], 2, 3).mean(axis=(2, 4))
-        np.testing.assert_allclose(x, means, atol=1e-5)
+def test_a_blend_for_super_resolution(models, photos, tmp_path, hand_made, clips_seen):
+    options = {**BLEND, "task": "super-resolution"}
+    finetune(models / "network.keras", tmp_path / "t.keras", photos, **options)
+    ((((x, y, *_),), _, options),) = clips_seen
+    means = y.reshape(len(y), x.shape[1], 2, x.shape[2], 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(x, means, atol=1e-5)
+    (batch, *_) = options["batches"]  # for the statistics of batch normalization
+    assert batch.shape == (2, 16, 16, 3)
 
 
-def test_auto_for_hdr(plain, tmp_path, monkeypatch):
+def test_a_blend_for_hdr(denoiser, tmp_path, hand_made, clips_seen):
     (tmp_path / "light").mkdir()
     for number in range(4):
         image_files.write(tmp_path / "light" / f"{number}.exr", scenes.scene(number, 48, 64))
-    _, clips = chosen_for(monkeypatch, plain, tmp_path / "t.keras", tmp_path / "light", task="hdr")
-    for x, y in clips:
-        assert 0.0 <= x.min() and x.max() <= 1.0
-        assert y.min() < -1.0 and x.shape == y.shape  # a logarithm
+    finetune(denoiser, tmp_path / "t.keras", tmp_path / "light", **{**BLEND, "task": "hdr"})
+    ((((x, y, *_),), _, _),) = clips_seen
+    assert 0.0 <= x.min() and x.max() <= 1.0
+    assert y.min() < -1.0 and x.shape == y.shape  # a logarithm
 
 
-def test_auto_for_pairs_of_images_that_differ_by_a_scale(models, tmp_path, monkeypatch):
+def test_a_blend_for_pairs_of_images_that_differ_by_a_scale(
+    models, tmp_path, hand_made, clips_seen
+):
     for folder, size in (("x", 32), ("y", 64)):
         (tmp_path / folder).mkdir()
         for number in range(4):
             write_image(tmp_path / folder / f"{number}.png", size, size, number)
-    result, clips = chosen_for(
-        monkeypatch, models / "network.keras", tmp_path / "t.keras", tmp_path / "x", tmp_path / "y"
-    )
-    ((x, y), (_, _)) = clips
+    options = {**BLEND, "task": "restoration"}
+    folders = tmp_path / "x", tmp_path / "y"
+    finetune(models / "network.keras", tmp_path / "t.keras", *folders, **options)
+    ((((x, y, *_),), baseline_psnr, _),) = clips_seen
     assert (x.shape[1:], y.shape[1:]) == ((24, 24, 3), (48, 48, 3))
     # x is the same picture, smaller, and moves along.
     assert np.abs(x - y[:, ::2, ::2]).max() < 0.1
-    assert result.choice.baseline_psnr > 25.0
+    assert baseline_psnr > 25.0
 
 
-def test_auto_for_a_model_of_a_fixed_size(photos, tmp_path, monkeypatch):
-    x = keras.Input((24, 32, 3))
-    saved_models.save(
-        keras.Model(x, keras.layers.Conv2D(3, 3, padding="same")(x)), tmp_path / "n.keras", "keras"
-    )
-    chosen_for(
-        monkeypatch,
-        tmp_path / "n.keras",
-        tmp_path / "t.keras",
-        photos,
-        task="denoising",
-        crop=None,
-    )
+def test_a_blend_for_a_model_of_a_fixed_size(photos, tmp_path, hand_made):
+    saved_models.save(small(0.7, (24, 32)), tmp_path / "n.keras", "keras")
+    options = {**BLEND, "crop": None, "strength": 1.0}
+    result = finetune(tmp_path / "n.keras", tmp_path / "t.keras", photos, **options)
+    assert introspection.fixed_size(saved_models.load(result.output).model) == (24, 32)
+    assert result.choice.weights == {"sparse-jacobian": 1.0}
 
 
-def test_what_auto_chooses_with(colorizer, tinted, tmp_path, choosers):
-    transform = ktr.RandomAffine(translation=1.0, seed=5)
-    finetune(
-        colorizer,
-        tmp_path / "t.keras",
-        tinted,
-        **CHOOSING,
-        method="transform-invariance",
-        contrast=0.2,
-        reconstruction="mae",
-        transform=transform,
-        pair_fraction=0.5,
-        seed=3,
-        validation=0.8,
-    )
-    (((_, batches, *_), options),) = choosers
-    loss = options["loss"](alpha=0.25)
-    assert isinstance(loss, losses.TransformInvarianceLoss)
-    expected = losses.TransformInvarianceLoss(
-        0.25, reconstruction="mae", contrast=0.2, name=loss.name
-    )
-    assert loss.get_config() == expected.get_config()
-    assert options["transform"] is transform
-    assert options["baseline"] is tasks.colorization.baseline
-    assert [options[name] for name in ("steps", "seed", "pair_fraction", "value_range")] == [
-        2,
-        3,
-        0.5,
-        1.0,
-    ]
-    assert (options["learning_rate"], options["make_input"]) == (3e-2, None)
-    assert len(options["stills"]) == validation_clips.STILLS  # of 6
-    x, y = next(iter(batches))
-    assert (x.shape, y.shape) == ((2, 16, 16, 1), (2, 16, 16, 2))
-
-
-@pytest.mark.slow
-def test_images_too_small_for_a_camera_are_listed(plain, tmp_path, choosers):
+def test_images_too_small_for_a_camera_are_listed(denoiser, tmp_path, hand_made, clips_seen):
     (tmp_path / "p").mkdir()
     order = np.random.default_rng(0).permutation(4)
     for place, number in enumerate(order):
         side = 18 if place == 0 else 32
         write_image(tmp_path / "p" / f"{number}.png", side, side)
-    options = {**QUICK, "task": "denoising", "alpha": "auto", "validation": 0.5}
-    result = finetune(plain, tmp_path / "t.keras", tmp_path / "p", **options)
+    options = {**BLEND, "validation": 0.5}
+    result = finetune(denoiser, tmp_path / "t.keras", tmp_path / "p", **options)
     (reason,) = result.skipped
-    assert reason.startswith(f"{order[0]}.png: not used to choose alpha, since a camera over 18")
-    assert (len(choosers), result.validation_pictures) == (1, 2)
-
-
-# A clip to choose on.
+    assert reason.startswith(f"{order[0]}.png: not used to choose the strength, since a camera")
+    assert (len(clips_seen), result.validation_pictures) == (1, 2)
 
 
 def a_clip(folder, count, height, width):
     folder.mkdir()
     for number in range(count):
-        write_image(folder / f"{number}.png", height, width, number)
+        write_image(folder / f"{number}.png", height, width, seed=7)
     return folder
 
 
-def test_auto_on_a_clip_takes_the_middle_of_its_first_frames(colorizer, tinted, tmp_path, choosers):
-    clip = a_clip(tmp_path / "clip", 52, 20, 300)
-    options = {**CHOOSING, "value_range": (-1.0, 1.0), "validation": 0.0}
-    finetune(colorizer, tmp_path / "t.keras", tinted, clip=clip, **options)
-    (((_, _, clip_given, reference_given), options),) = choosers
-    assert options["stills"] == () and options["value_range"] == 2.0
-    frames = np.stack([image_files.read(clip / f"{n}.png") for n in range(50)])[:, :, 22:278]
-    x, y = tasks.colorization.encode(frames)
-    np.testing.assert_allclose(clip_given, 2 * x - 1, atol=1e-6)
-    np.testing.assert_allclose(reference_given, 2 * y - 1, atol=1e-6)
+def test_a_blend_on_a_clip_and_its_reference(models, photos, tmp_path, hand_made, clips_seen):
+    clip = a_clip(tmp_path / "clip", 3, 40, 180)
+    truth = a_clip(tmp_path / "truth", 3, 80, 360)
+    options = {**BLEND, "task": "super-resolution", "clip": clip, "reference": truth}
+    options |= {"validation": 0.0}
+    finetune(models / "network.keras", tmp_path / "t.keras", photos, **options)
+    ((((x, y, *_),), _, _),) = clips_seen
+    np.testing.assert_array_equal(x[2], image_files.read(clip / "2.png")[:, 50:130])
+    np.testing.assert_array_equal(y[2], image_files.read(truth / "2.png")[:, 100:260])
 
 
-def test_auto_on_a_clip_and_its_reference(models, photos, tmp_path, monkeypatch):
-    clip = a_clip(tmp_path / "clip", 5, 40, 160)
-    truth = a_clip(tmp_path / "truth", 5, 80, 320)
-    _, ((x, y),) = chosen_for(
-        monkeypatch,
-        models / "network.keras",
-        tmp_path / "t.keras",
-        photos,
-        task="super-resolution",
-        clip=clip,
-        reference=truth,
-    )
-    np.testing.assert_array_equal(x[2], image_files.read(clip / "2.png")[:, 16:144])
-    np.testing.assert_array_equal(y[2], image_files.read(truth / "2.png")[:, 32:288])
+def test_clips_that_do_not_fit_are_named_before_training(denoiser, photos, tmp_path, hand_made):
+    clip, other = (a_clip(tmp_path / n, 3, 20, w) for n, w in (("clip", 20), ("other", 24)))
+    one = a_clip(tmp_path / "one", 1, 20, 20)
+    for options, message in (
+        ({"clip": clip}, "task denoising does not make its input from it: --reference"),
+        ({"clip": clip, "reference": other}, "other must have frames of 20 x 20"),
+        ({"clip": one, "reference": one}, "one must have at least 2 frames. Received: 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            finetune(denoiser, tmp_path / "t.keras", photos, **BLEND, **options)
+    assert hand_made == []
+    assert sorted(os.listdir(tmp_path)) == ["clip", "one", "other"]
 
 
-def test_a_clip_that_needs_a_reference_says_so(plain, photos, tmp_path, choosers):
-    clip = a_clip(tmp_path / "clip", 3, 20, 20)
-    for task, targets in (("denoising", None), ("restoration", photos)):
-        with pytest.raises(
-            ValueError, match=rf"task {task} does not make its input from it: --reference"
-        ):
-            finetune(
-                plain,
-                tmp_path / "t.keras",
-                photos,
-                targets,
-                task=task,
-                alpha="auto",
-                clip=clip,
-                **QUICK,
-            )
-    assert choosers == [] and os.listdir(tmp_path) == ["clip"]
-
-
-def test_a_missing_clip_is_named(colorizer, tinted, tmp_path, choosers):
-    with pytest.raises(ValueError, match=r"none\.mp4 does not exist"):
-        finetune(colorizer, tmp_path / "t.keras", tinted, **CHOOSING, clip="none.mp4")
-    assert os.listdir(tmp_path) == [] and choosers == []
-
-
-def test_auto_without_matplotlib_names_the_extra(colorizer, tinted, tmp_path, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name)
-    )
-    with pytest.raises(ImportError, match=r"keras-temporal-reg\[demo\]"):
-        finetune(colorizer, tmp_path / "t.keras", tinted, **CHOOSING)
-    assert os.listdir(tmp_path) == []
-
-
-# An interrupted run with a choice.
-
-
-@pytest.fixture
-def interrupted(colorizer, tinted, tmp_path, monkeypatch, choosers):
-    """The settings of a run that was interrupted when it had chosen alpha, and its output."""
-
-    def stop(*arguments):
-        raise KeyboardInterrupt
-
-    output = tmp_path / "t.keras"
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "_train", stop)
-        finetune(colorizer, output, tinted, **CHOOSING)
-    assert sorted(os.listdir(tmp_path)) == [".t.keras.training", "t.alpha.png"]
-    return functools.partial(finetune, colorizer, output, tinted)
-
-
-@pytest.mark.slow
-def test_a_resumed_run_does_not_choose_again(
-    interrupted, colorizer, tinted, tmp_path, choosers, monkeypatch
-):
-    kept = json.loads((tmp_path / ".t.keras.training" / "choice.json").read_text())
-    assert kept["choice"]["alpha"] == 0.7 and kept["settings"]["learning_rate"] == 3e-2
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        Interrupt(patch, 1)
-        interrupted(**CHOOSING)
-    (tmp_path / "t.alpha.png").unlink()
-    result = interrupted(**CHOOSING)
-    assert len(choosers) == 1
-    assert (result.alpha, result.choice) == (0.7, a_choice())
-    assert sorted(os.listdir(tmp_path)) == ["t.alpha.png", "t.keras"]
-    finetune(colorizer, tmp_path / "u.keras", tinted, **{**CHOOSING, "alpha": 0.7})
-    assert same(weights(tmp_path / "t.keras"), weights(tmp_path / "u.keras"), atol=1e-6)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"learning_rate": 1e-2}, r"learning_rate 0.03 -> 0.01"),
-        ({"alpha": 0.7}, r"alpha auto -> 0.7"),
-        ({"clip": "clip"}, r"clip None -> .*clip"),
-    ],
-)
-def test_a_choice_for_other_settings_is_refused(interrupted, change, named, choosers):
-    with pytest.raises(ValueError, match=rf"other settings \({named}\).*--restart"):
-        interrupted(**{**CHOOSING, **change})
-    assert len(choosers) == 1
-
-
-def test_a_restart_chooses_anew(interrupted, choosers):
-    interrupted(**CHOOSING, resume=False)
-    assert len(choosers) == 2
-
-
-def test_a_broken_choice_is_named(interrupted, tmp_path, choosers):
-    (tmp_path / ".t.keras.training" / "choice.json").write_text('{"choice": {}')
-    with pytest.raises(ValueError, match=r"cannot be read .*--restart"):
-        interrupted(**CHOOSING)
-
-
-def test_a_run_that_began_with_a_number_is_refused_before_a_choice(
-    colorizer, tinted, tmp_path, monkeypatch, choosers
-):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        Interrupt(patch, 1)
-        finetune(colorizer, tmp_path / "t.keras", tinted, **{**CHOOSING, "alpha": 0.5})
-    with pytest.raises(ValueError, match=r"other settings \(alpha 0.5 -> auto\)"):
-        finetune(colorizer, tmp_path / "t.keras", tinted, **CHOOSING)
-    assert choosers == []
-
-
-def test_the_choice_is_shown(tmp_path, capsys):
+def test_what_was_done_is_shown(tmp_path, capsys):
     result = module.FineTuned(
         output=tmp_path / "t.keras",
-        method="sparse-jacobian",
-        alpha=0.7,
         choice=a_choice(),
-        plot=tmp_path / "t.alpha.png",
+        plot=tmp_path / "t.strength.png",
+        method="blend",
+        alpha=0.0,
         task="colorization",
-        steps=2,
+        steps=4,
         pictures=7,
         validation_pictures=1,
         skipped=["a.png: too small"],
-        loss=[0.2, 0.1],
-        val_loss=[0.4, 0.3],
-        seconds=3.0,
+        trainings={"plain": training.History(4, [0.2, 0.1], [0.4, 0.3], 5.0)},
+        members=tmp_path / "t.members",
+        seconds=5.0,
         versions={},
     )
+    assert (result.loss, result.val_loss) == ([0.2, 0.1], [0.4, 0.3])
     module.show(result)
     shown = capsys.readouterr().out
-    assert "Alpha 0.7 was chosen" in shown and "2.50 times" in shown and "The reason." in shown
-    assert str(tmp_path / "t.alpha.png") in shown and "Skipped: a.png: too small" in shown
-    assert "2 steps on 7 images" in shown and "0.40000 after the first part" in shown
+    assert "Fine-tuned for colorization, plain: 4 steps on 7 images, 5 s." in shown
+    assert "0.40000 after the first part, 0.30000 after the last" in shown
+    assert "10 % of the time of the fine-tunings: The reason." in shown
+    for line in (
+        f"Blends: {result.plot}",
+        f"Members: {result.members}",
+        "Skipped: a.png: too small",
+    ):
+        assert line in shown.splitlines()

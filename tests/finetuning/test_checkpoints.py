@@ -44,19 +44,17 @@ def test_bfloat16_comes_back_to_the_same_bits(run):
     np.testing.assert_array_equal(tf.cast(found, tf.bfloat16).numpy(), value.numpy())
 
 
-def test_a_choice_comes_back_made(run):
-    assert run.read_choice(dict) is None
-    run.write_choice({"alpha": 0.7}, 12.5)
-    assert run.read_choice(lambda parts: ("made", parts["alpha"])) == (("made", 0.7), 12.5)
+def test_a_run_within_the_folder_of_another_is_deleted_with_it(run):
+    member = RunFolder(run.path / "plain", SETTINGS)
+    member.write(a_checkpoint())
+    assert run.read() is None and member.read().history == a_checkpoint().history
+    run.delete()
+    assert not member.path.exists()
 
 
-@pytest.mark.parametrize("saved", [("run",), ("choice",), ("run", "choice")])
-def test_other_settings_are_named_and_digests_are_not_shown(run, saved):
+def test_other_settings_are_named_and_digests_are_not_shown(run):
     run.check_settings()
-    if "run" in saved:
-        run.write(a_checkpoint())
-    if "choice" in saved:
-        run.write_choice({}, 0.0)
+    run.write(a_checkpoint())
     other = dataclasses.replace(run, settings={**SETTINGS, "alpha": 0.5, "model": "other"})
     message = r"other settings \(alpha 0\.8 -> 0\.5, model\): repeat them .* --restart"
     with pytest.raises(ValueError, match=message):
@@ -70,14 +68,6 @@ def test_a_broken_checkpoint_is_named(run, content):
     (run.path / "state.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"\.out\.training cannot be read .*--restart"):
         run.read()
-
-
-@pytest.mark.parametrize("content", ['{"choice": {}', "[]", "{}", '{"choice": 1, "seconds": 2}'])
-def test_a_broken_choice_is_named(run, content):
-    run.path.mkdir()
-    (run.path / "choice.json").write_text(content)
-    with pytest.raises(ValueError, match=r"\.out\.training cannot be read .*--restart"):
-        run.read_choice(dict)
 
 
 def test_a_write_that_fails_leaves_what_was_saved_before(run, monkeypatch):

@@ -1,235 +1,375 @@
-"""Choosing alpha: which alphas are tried, what is chosen, and that the model stays as it is."""
+"""The search for a blend, on networks whose blends NumPy computes: ``a * scene + b * noise``."""
 
 import dataclasses
-import functools
+import itertools
 import json
+import math
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
-import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import losses, metrics, tasks
-from keras_temporal_reg.experiments import scenes
+from keras_temporal_reg import metrics
 from keras_temporal_reg.finetuning import strength_search
+from keras_temporal_reg.finetuning.strength_search import ORIGINAL, Choice, Trial
+from keras_temporal_reg.finetuning.validation_clips import ClipArrays
+from keras_temporal_reg.io import jsonable
+from keras_temporal_reg.metrics import _warping
 
-PLAIN = {
-    "temporal_error": 1.0,
-    "psnr": 30.0,
-    "smoothness": 1.0,
-    "contrast_ratio": 1.0,
-    "relative_smoothness": 1.0,
-    "structure": 0.9,
+# Name to (a, b): less noise, and so less flicker, for more loss of contrast.
+NETWORKS = {
+    ORIGINAL: (1.0, 0.5),
+    "plain": (1.0, 0.4),
+    "sparse-jacobian": (0.99, 0.3),
+    "transform-invariance": (0.9, 0.1),
 }
+HALF_LIMITS = {"psnr_drop": 0.05, "structure_drop": 0.005, "contrast_shift": 0.025}
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
-def network():
-    return keras.Sequential(
-        [keras.Input((None, None, 3)), keras.layers.Conv2D(3, 3, padding="same")]
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch):
+    """Few sizes are measured often here, so that compiling pays for small ones too."""
+    monkeypatch.setattr(_warping, "_COMPILED_PIXELS", 1)
+
+
+def static_clip(seed=0, frames=3, height=12, width=12):
+    """A still scene; x has it and noise of each frame as its channels."""
+    rng = np.random.default_rng(seed)
+    scene = np.tile(rng.random((1, height, width, 1)), (frames, 1, 1, 1)).astype(np.float32)
+    noise = rng.normal(0.0, 0.2, scene.shape).astype(np.float32)
+    motion = np.tile(np.float32(IDENTITY), (frames - 1, 1))
+    return ClipArrays(np.concatenate([scene, noise], -1), scene, motion)
+
+
+def result_of(clip, a, b):
+    return np.float32(a) * clip.x[..., :1] + np.float32(b) * clip.x[..., 1:]
+
+
+def values_of(networks):
+    return {name: [np.float32(pair).reshape(1, 1, 2, 1)] for name, pair in networks.items()}
+
+
+def make_network():
+    layer = keras.layers.Conv2D(1, 1, use_bias=False)
+    return keras.Sequential([keras.Input((None, None, 2)), layer])
+
+
+def search(networks=None, clips=None, baseline_psnr=10.0, **options):
+    network = make_network()
+    values = values_of(networks or NETWORKS)
+    choice = strength_search.search(
+        network, values, clips or [static_clip()], baseline_psnr, **options
     )
+    return choice, network.get_weights()[0].ravel()
 
 
-def pictures(count=4, height=32, width=32):
-    y = np.stack([scenes.scene(n, height, width) for n in range(count)])
-    y = np.clip(y, 0.0, 1.0)
-    noise = np.random.default_rng(0).normal(0.0, 0.1, y.shape).astype(np.float32)
-    return y + noise, y
+def blended(weights, networks=None):
+    """(a, b) of a blend."""
+    pairs = networks or NETWORKS
+    return tuple(np.sum([share * np.array(pairs[n]) for n, share in weights.items()], axis=0))
 
 
-def dataset():
-    return tf.data.Dataset.from_tensor_slices(pictures()).batch(2)
+def expected_measures(clips, pair):
+    per_clip = [metrics.stability(c.y, result_of(c, *pair), motion=c.motion) for c in clips]
+    return {key: np.mean([each[key] for each in per_clip]) for key in per_clip[0]}
 
 
-def chosen(monkeypatch, measures_of, **options):
-    """`choose_alpha` with measures that are a function of alpha; and the alphas it tried."""
-    tried = []
-
-    def loss(alpha):
-        tried.append(alpha)
-        return losses.SparseJacobianLoss(alpha)
-
-    monkeypatch.setattr(strength_search.training, "train", lambda *arguments, **options: None)
-    monkeypatch.setattr(strength_search, "_measures", lambda *arguments: measures_of(tried[-1]))
-    x, y = pictures()
-    options = {"baseline": np.zeros_like, **options}
-    choice = strength_search.choose_alpha(network(), dataset(), x, y, loss=loss, steps=2, **options)
-    return choice, tried
+def flicker_of(clip, pair):
+    """Flicker in closed form: a scene that does not move, and noise."""
+    noise, scaled = clip.x[..., 1], result_of(clip, *pair)[..., 0]
+    error = pair[1] ** 2 * np.mean(np.diff(noise.astype(float), axis=0) ** 2)
+    return 100.0 * math.sqrt(error / np.mean(np.var(scaled.astype(float), axis=(1, 2))))
 
 
-def up_to(limit):
-    """Measures that are stabilized up to an alpha; beyond it PSNR falls."""
-    return lambda alpha: {
-        **PLAIN,
-        "temporal_error": 1.0 - 0.2 * alpha,
-        "psnr": 30.0 if alpha <= limit else 29.0,
+def without_time(choice):
+    return dataclasses.replace(choice, seconds=0.0)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_choice_is_the_steadiest_that_the_verdict_by_half_limits_calls_stabilized(count):
+    clips = [static_clip(seed, height=12 + 4 * seed) for seed in range(count)]
+    choice, kernel = search(clips=clips)
+    before = expected_measures(clips, NETWORKS["plain"])
+    allowed = []
+    for trial in choice.trials:
+        measures = expected_measures(clips, blended(trial.weights))
+        assert trial.measures == pytest.approx(measures, rel=1e-4, abs=1e-5)
+        flickers = [flicker_of(clip, blended(trial.weights)) for clip in clips]
+        assert trial.measures["flicker"] == pytest.approx(np.mean(flickers), rel=1e-4)
+        verdict = metrics.verdict(before, measures, 10.0, **HALF_LIMITS)
+        assert trial.outcome == verdict.outcome.value
+        if verdict.is_stabilized:
+            allowed.append((measures["flicker"], trial.weights))
+    outcomes = {trial.outcome for trial in choice.trials}
+    assert outcomes == {"stabilized", "trade_off", "no_gain"}  # there is a choice to make
+    assert choice.weights == min(allowed, key=lambda pair: pair[0])[1]
+    np.testing.assert_allclose(kernel, blended(choice.weights), rtol=1e-6)
+    assert choice.compared_with == "plain" and choice.strength is None
+    assert choice.reason.startswith(f"{choice.chosen} is the blend with the least flicker of ")
+
+
+def test_the_first_round_is_all_quarters_and_the_second_moves_eighths_from_the_best():
+    choice, _ = search()
+    shares = [tuple(t.weights.get(name, 0.0) for name in NETWORKS) for t in choice.trials]
+    quarters = {
+        (0.0, a / 4, b / 4, (4 - a - b) / 4)
+        for a, b in itertools.product(range(5), repeat=2)
+        if a + b <= 4
     }
+    first, second = set(shares[:16]), set(shares[16:])
+    assert first == {(1.0, 0.0, 0.0, 0.0)} | quarters
+    stabilized = [t for t in choice.trials[:16] if t.outcome == "stabilized"]
+    best = min(stabilized, key=lambda trial: trial.measures["flicker"]).weights
+    center = np.array([best.get(name, 0.0) for name in NETWORKS])
+    assert second and not second & first
+    for each in second:
+        moved = sorted(np.array(each) - center)
+        np.testing.assert_allclose(moved, [-0.125, 0.0, 0.0, 0.125], atol=1e-12)
 
 
-@pytest.mark.parametrize("limit", strength_search.ALPHAS)
-def test_bisection_finds_the_strongest_that_stabilizes(monkeypatch, limit):
-    choice, tried = chosen(monkeypatch, up_to(limit))
-    assert choice.alpha == limit
-    assert tried[0] == 0.0 and len(tried) <= 1 + strength_search.MAX_TRIALS
-    assert choice.cost <= 3.0
-    assert [trial.alpha for trial in choice.tried] == sorted(tried[1:])
-    assert [trial.stabilized for trial in choice.tried] == [a <= limit for a in sorted(tried[1:])]
-    assert choice.reason.startswith(f"The strongest of {len(tried) - 1} trials that stabilizes")
-    assert (
-        f"model. {choice.tried[[t.alpha for t in choice.tried].index(limit)].verdict}"
-        in choice.reason
+def test_all_evaluations_are_counted_and_stay_within_the_bound():
+    for strength, (names, number) in itertools.product(
+        ("auto", 0.5), (([*NETWORKS], 3), ([*NETWORKS][:3], 2), ([*NETWORKS][:2], 1))
+    ):
+        calls = []
+        choice, _ = search(
+            {name: NETWORKS[name] for name in names},
+            strength=strength,
+            advance=lambda count, note, calls=calls: calls.append(count),
+        )
+        assert sum(calls) == len(choice.trials)
+        assert len(choice.trials) <= strength_search.evaluations(number, strength)
+
+
+def test_where_none_is_stabilized_the_network_is_the_original_and_the_reason_says_why():
+    networks = {
+        ORIGINAL: (1.0, 0.5),
+        "plain": (1.0, 0.4),
+        "sparse-jacobian": (0.7, 0.2),
+        "transform-invariance": (0.5, 0.1),
+    }
+    choice, kernel = search(networks)
+    assert choice.weights == {} and choice.chosen is None and choice.alpha == 0.0
+    np.testing.assert_array_equal(kernel, np.float32(networks[ORIGINAL]))
+    steadiest = min(choice.trials, key=lambda trial: trial.measures["flicker"])
+    assert choice.reason == (
+        f"None of {len(choice.trials)} blends is stabilized against plain; the one with the least "
+        f"flicker, {steadiest}: {steadiest.verdict}"
     )
+    assert steadiest.weights == {"transform-invariance": 1.0}
+    assert steadiest.outcome == metrics.Outcome.TRADE_OFF.value
 
 
-def test_where_weak_ones_change_nothing_stronger_ones_are_tried(monkeypatch):
-    def measures(alpha):
-        return {**PLAIN, "temporal_error": 0.9 if alpha > 0.93 else 1.0}
-
-    choice, _ = chosen(monkeypatch, measures)
-    assert choice.alpha == 0.98
+def test_below_the_baseline_nothing_is_stabilized():
+    choice, _ = search(baseline_psnr=40.0)
+    assert choice.weights == {}
+    assert {trial.outcome for trial in choice.trials} == {"not_applicable"}
 
 
-def test_where_none_stabilizes_alpha_is_0_and_the_reason_says_why(monkeypatch):
-    choice, _ = chosen(monkeypatch, up_to(0.0))
-    assert choice.alpha == 0.0
-    assert "No alpha of" in choice.reason and "PSNR falls from 30.00 to 29.00" in choice.reason
+def test_without_the_plain_fine_tuning_verdicts_compare_with_the_original():
+    networks = {name: NETWORKS[name] for name in (ORIGINAL, "sparse-jacobian")}
+    choice, _ = search(networks)
+    assert choice.compared_with == ORIGINAL
+    assert choice.weights == {"sparse-jacobian": 1.0}
+    clip = static_clip()
+    before, after = (expected_measures([clip], networks[name]) for name in networks)
+    verdict = metrics.verdict(before, after, 10.0, **HALF_LIMITS)
+    assert choice.chosen.verdict == verdict.sentence
 
 
-def test_where_the_network_is_no_better_than_the_baseline_alpha_is_0(monkeypatch):
-    choice, _ = chosen(monkeypatch, up_to(1.0), baseline=lambda x: pictures()[1])
-    assert choice.alpha == 0.0
-    assert choice.tried[0].verdict.startswith("NOT APPLICABLE: ")
-    assert choice.reason.endswith(choice.tried[0].verdict)
+# A number for the strength.
 
 
-@pytest.mark.parametrize("pair_fraction", [1.0, 0.25, 0.01])
-def test_the_cost_counts_images_and_stays_below_3(monkeypatch, pair_fraction):
-    choice, _ = chosen(monkeypatch, up_to(1.0), pair_fraction=pair_fraction)
-    one = 1.0 + pair_fraction  # images a step: 2 steps of fine-tuning, 1 of each trial
-    assert choice.cost == pytest.approx((2 * one + 1 + 3 * one) / (2 * one))
-    assert choice.cost < 3.0
+def test_strength_goes_from_the_original_bit_for_bit_to_the_least_flicker():
+    found = []
+    for strength in np.linspace(0.0, 1.0, 6):
+        choice, kernel = search(strength=float(strength))
+        np.testing.assert_allclose(kernel, blended(choice.weights), rtol=1e-6)
+        assert choice.strength == strength
+        found.append(choice.chosen.measures["flicker"])
+        if strength == 0.0:
+            assert choice.weights == {ORIGINAL: 1.0}
+            np.testing.assert_array_equal(kernel, np.float32(NETWORKS[ORIGINAL]))
+    assert choice.weights == {"transform-invariance": 1.0}
+    assert found[-1] == min(trial.measures["flicker"] for trial in choice.trials)
+    assert all(a > b for a, b in itertools.pairwise(found))
+    # The share of the flicker that is taken away.
+    shares = (found[0] - np.array(found)) / (found[0] - found[-1])
+    np.testing.assert_allclose(shares, np.linspace(0.0, 1.0, 6), atol=0.05)
 
 
-def test_a_choice_survives_json(monkeypatch):
-    choice, _ = chosen(monkeypatch, up_to(0.8))
-    kept = json.loads(json.dumps(dataclasses.asdict(choice)))
-    assert strength_search.Choice.from_dict(kept) == choice
+def test_a_number_is_judged_by_the_whole_limits():
+    clip = static_clip()
+    choice, _ = search(clips=[clip], strength=0.6)
+    before = expected_measures([clip], NETWORKS["plain"])
+    for trial in choice.trials:
+        measures = expected_measures([clip], blended(trial.weights))
+        assert trial.outcome == metrics.verdict(before, measures, 10.0).outcome.value
+    assert choice.reason.startswith(f"{choice.chosen} is the blend at strength 0.6.")
 
 
-@pytest.mark.parametrize(("limit", "label"), [(0.8, ["alpha 0.8, chosen"]), (0.0, [])])
-def test_the_plot_marks_what_was_chosen(monkeypatch, tmp_path, limit, label):
-    from matplotlib.figure import Figure
-
-    drawn = []
-
-    def save(figure, path, **options):
-        drawn.extend(text.get_text() for text in figure.axes[0].texts)
-        path.write_bytes(b"")
-
-    monkeypatch.setattr(Figure, "savefig", save)
-    choice, tried = chosen(monkeypatch, up_to(limit))
-    choice.plot(tmp_path / "alpha.png")
-    assert len(drawn) == len(tried) and "alpha 0" in drawn
-    assert [text for text in drawn if "chosen" in text] == label
+def test_where_nothing_is_steadier_any_strength_is_the_original():
+    networks = {ORIGINAL: (1.0, 0.1), "plain": (1.0, 0.4), "sparse-jacobian": (1.0, 0.3)}
+    choice, _ = search(networks, strength=1.0)
+    assert choice.weights == {ORIGINAL: 1.0}
 
 
-def test_measures_of_nan_are_not_stabilized(monkeypatch):
-    choice, _ = chosen(
-        monkeypatch, lambda alpha: dict.fromkeys(PLAIN, np.nan) if alpha else dict(PLAIN)
-    )
-    assert choice.alpha == 0.0
+PAIRS = st.tuples(st.floats(0.5, 1.5), st.floats(0.05, 0.6))
 
 
-@pytest.mark.slow
-def test_a_choice_for_a_real_network_leaves_it_as_it_was(tmp_path):
-    model = network()
-    model.compile("sgd", "mae")
-    before = [w.numpy() for w in model.weights]
-    x, y = pictures(2, 48, 64)
-    loss = functools.partial(losses.TransformInvarianceLoss, distance="mae")
+@hypothesis.settings(
+    max_examples=6, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@hypothesis.given(st.lists(PAIRS, min_size=3, max_size=4), st.floats(0.0, 1.0))
+def test_any_choice_is_a_blend_between_its_neighbours_on_the_front(pairs, strength):
+    names = [ORIGINAL, "plain", "sparse-jacobian", "transform-invariance"]
+    networks = dict(zip(names, pairs))
+    for wanted in ("auto", strength):
+        choice, kernel = search(networks, strength=wanted)
+        for trial in choice.trials:
+            assert math.fsum(trial.weights.values()) == pytest.approx(1.0)
+            assert min(trial.weights.values()) > 0.0
+        if wanted == "auto":
+            stabilized = [t for t in choice.trials if t.outcome == "stabilized"]
+            best = min(stabilized, key=lambda t: t.measures["flicker"], default=None)
+            assert choice.weights == ({} if best is None else best.weights)
+            continue
+        np.testing.assert_allclose(kernel, blended(choice.weights, networks), rtol=1e-5)
+        first = choice.trials[0].measures["flicker"]
+        others = [t for t in choice.trials[:-1] if t.measures["flicker"] < first]
+        front = strength_search.pareto_front(others)
+        path = [first, *(trial.measures["flicker"] for trial in front)]
+        wanted_flicker = first + strength * (path[-1] - first)
+        found = choice.chosen.measures["flicker"]
+        # Along a line between two of these networks, noise per contrast only falls or only rises.
+        high = min(level for level in path if level >= wanted_flicker - 1e-9)
+        low = max((level for level in path if level <= wanted_flicker + 1e-9), default=high)
+        assert low * (1 - 1e-4) <= found <= high * (1 + 1e-4)
 
-    def choose():
-        return strength_search.choose_alpha(
-            model, dataset(), stills=[*zip(x, y)], loss=loss, alphas=(0.9, 0.5), steps=6, seed=1
+
+def test_the_front_is_what_no_other_trial_beats():
+    rng = np.random.default_rng(0)
+    measures = [{"flicker": f, "psnr": p} for f, p in rng.integers(0, 12, (40, 2)).astype(float)]
+    measures.append({"flicker": math.nan, "psnr": 50.0})
+    trials = [Trial({"plain": 1.0}, each, "no_gain", "") for each in measures]
+
+    def beaten(a):
+        return any(
+            b["flicker"] <= a["flicker"] and b["psnr"] >= a["psnr"] and b != a for b in measures
         )
 
-    choice = choose()
-    for old, new in zip(before, model.weights):
-        np.testing.assert_array_equal(old, new.numpy())
-    assert model.loss == "mae"
-    assert choice.alpha in (0.0, 0.5, 0.9) and choice.reason
-    assert set(PLAIN) <= set(choice.plain.measures)
-    assert choice.plain.measures["psnr"] != choice.tried[0].measures["psnr"]
-    assert choice == choose()
-    choice.plot(tmp_path / "alpha.png")
-    assert (tmp_path / "alpha.png").stat().st_size > 5000
+    expected = {(m["flicker"], m["psnr"]) for m in measures[:-1] if not beaten(m)}
+    front = strength_search.pareto_front(trials)
+    places = [(trial.measures["flicker"], trial.measures["psnr"]) for trial in front]
+    assert places == sorted(expected, reverse=True)
 
 
-def test_the_baseline_repeats_pixels_where_y_is_larger():
-    x = np.arange(6, dtype=np.float32).reshape(1, 2, 3, 1)
-    y = np.zeros((1, 4, 6, 1), np.float32)
-    np.testing.assert_array_equal(
-        strength_search._baseline(x, y, None)[0, :, :, 0], np.kron(x[0, :, :, 0], np.ones((2, 2)))
+# Repetition, alpha, JSON, the plot.
+
+
+def test_the_same_search_twice_is_the_same():
+    (first, a), (second, b) = (search() for _ in range(2))
+    assert without_time(first) == without_time(second)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_alpha_is_the_mean_of_the_members():
+    choice, _ = search(strength=1.0)
+    assert choice.alpha == pytest.approx(0.9)  # all of it from a regularized member
+    choice, _ = search(alphas={"plain": 0.0, "sparse-jacobian": 0.5, "transform-invariance": 0.8})
+    weights = choice.weights
+    expected = 0.5 * weights.get("sparse-jacobian", 0) + 0.8 * weights.get(
+        "transform-invariance", 0
     )
+    assert choice.alpha == pytest.approx(expected) and expected > 0.0
 
 
-def test_psnr_goes_by_the_range_of_the_values():
-    x, y = pictures(4)
-    runs = {x.shape[1:]: lambda frames: frames}
-    scaled = strength_search._measures(runs, [(255 * x, 255 * y)], 255.0)
-    for key, value in metrics.stability(y, x).items():
-        assert scaled[key] == pytest.approx(value, rel=1e-4)
+def test_a_choice_is_json():
+    choice, _ = search()
+    stored = json.loads(json.dumps(jsonable.as_json(choice)))
+    assert stored["weights"] == choice.weights and stored["strength"] is None
+    assert [each["outcome"] for each in stored["trials"]] == [t.outcome for t in choice.trials]
+    for each, trial in zip(stored["trials"], choice.trials, strict=True):
+        assert each["measures"]["flicker"] == trial.measures["flicker"]
+        assert each["measures"]["temporal_error"] is None  # infinite: the reference stands still
+    assert stored["floor"] == 0.0  # of a scene that does not move
+    assert {*stored} == {field.name for field in dataclasses.fields(Choice)}
 
 
-def test_the_seed_governs_inputs_that_are_made_by_chance(monkeypatch):
-    monkeypatch.setattr(strength_search.training, "train", lambda *arguments, **options: None)
-    monkeypatch.setattr(strength_search, "_measures", lambda *arguments: dict(PLAIN))
-    options = {"stills": [(None, scenes.scene(0, 32, 32))], "steps": 2}
-    found = [
-        strength_search.choose_alpha(
-            network(), dataset(), make_input=tasks.denoising.make_input, seed=seed, **options
-        ).baseline_psnr
-        for seed in (3, 3, 4)
-    ]
-    assert found[0] == found[1] != found[2]
+@pytest.mark.parametrize("baseline_psnr", [10.0, 40.0])
+def test_the_plot_names_the_networks_and_marks_the_choice(baseline_psnr, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    save, shown = Figure.savefig, []
+
+    def seen(figure, path, **options):
+        shown.extend(text.get_text() for text in figure.axes[0].texts)
+        save(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", seen)
+    choice, _ = search(baseline_psnr=baseline_psnr)
+    choice.plot(tmp_path / "strength.png")
+    assert (tmp_path / "strength.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert {f"1 {name}" for name in NETWORKS} <= {*shown}
+    marked = [text for text in shown if text.startswith("chosen: ")]
+    assert marked == ([] if choice.chosen is None else [f"chosen: {choice.chosen}"])
+    assert bool(marked) == (baseline_psnr == 10.0)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"alphas": ()}, "alphas must hold at least one number"),
-        ({"alphas": (0.5, 1.0)}, r"alphas must be a number in \(0, 1\)"),
-        ({"steps": 1}, "steps must be a whole number of at least 2"),
-        ({"learning_rate": 0.0}, "learning_rate must be a number above 0"),
-        ({"seed": -1}, "seed must be a whole number"),
-        ({"reference": None}, "clip and reference must both be given"),
-        ({"clip": None, "reference": None}, "or stills, must be given"),
-        ({"reference": np.zeros((3, 8, 8, 3))}, "with the same number of frames, at least 2"),
-        ({"pair_fraction": 0.0}, r"pair_fraction must be a number in \(0, 1\]"),
-        ({"value_range": 0.0}, "value_range must be a number above 0"),
-        (
-            {"stills": [(np.zeros((8, 8, 3)), np.zeros((12, 12, 3)))]},
-            r"a whole number of times .* \(8, 8, 3\) and \(12, 12, 3\)",
-        ),
-        (
-            {"stills": [(None, np.zeros((8, 8)))], "make_input": lambda y: y},
-            r"y of stills must be \(height, width, channels\)",
-        ),
-    ],
-)
-def test_wrong_arguments_are_refused(options, message):
-    x, y = pictures()
-    with pytest.raises(ValueError, match=message):
-        strength_search.choose_alpha(network(), dataset(), **{"clip": x, "reference": y, **options})
+# What cannot be measured.
 
 
-def test_old_names_work_with_a_warning(monkeypatch):
-    choice, _ = chosen(monkeypatch, up_to(1.0))
-    x, y = pictures()
-    options = {"loss": losses.SparseJacobianLoss, "steps": 2, "trivial": np.zeros_like}
-    with pytest.warns(DeprecationWarning, match=r"choose_alpha\(trivial=...\) .* baseline="):
-        with pytest.raises(ValueError, match="alphas must hold"):
-            strength_search.choose_alpha(network(), dataset(), x, y, alphas=(), **options)
-    with pytest.warns(DeprecationWarning, match=r"Choice.baseline_psnr"):
-        assert choice.trivial_psnr == choice.baseline_psnr
-    with pytest.warns(DeprecationWarning, match=r"Trial.stabilized"):
-        assert choice.tried[0].counts is choice.tried[0].stabilized
+def test_clips_without_contrast_are_named():
+    clip = static_clip()
+    flat = clip._replace(y=np.zeros_like(clip.y))
+    with pytest.raises(ValueError, match=r"validation clips must have contrast .*: none that has"):
+        search(clips=[flat])
+    alone, _ = search(clips=[clip])
+    beside, _ = search(clips=[flat, clip])
+    assert without_time(beside) == without_time(alone)
+
+
+def test_results_without_contrast_are_not_chosen_and_not_drawn(tmp_path):
+    networks = {**NETWORKS, "transform-invariance": (0.0, 0.0)}
+    choice, _ = search(networks, strength=1.0)
+    (dead,) = (t for t in choice.trials if t.weights == {"transform-invariance": 1.0})
+    assert math.isnan(dead.measures["flicker"])
+    known = [t.measures["flicker"] for t in choice.trials if t is not dead]
+    assert choice.chosen.measures["flicker"] == min(known)
+    choice.plot(tmp_path / "strength.png")
+    nothing, _ = search({name: (0.0, 0.0) for name in NETWORKS})
+    assert nothing.weights == {}
+    nothing.plot(tmp_path / "nothing.png")
+
+
+def test_a_number_needs_an_original_with_contrast():
+    with pytest.raises(ValueError, match=r"strength must be 'auto' where .* Received: 0\.5"):
+        search({**NETWORKS, ORIGINAL: (0.0, 0.0)}, strength=0.5)
+
+
+# Statistics of BatchNormalization.
+
+
+def test_statistics_fit_the_blend_and_are_kept_for_one_network_alone():
+    normalization = keras.layers.BatchNormalization()
+    layer = keras.layers.Conv2D(1, 1, use_bias=False)
+    network = keras.Sequential([keras.Input((None, None, 2)), layer, normalization])
+    names = [variable.name.split("/")[-1].split(":")[0] for variable in network.variables]
+
+    def values(pair, mean):
+        given = {"kernel": np.float32(pair).reshape(1, 1, 2, 1), "gamma": [1.0], "beta": [0.0]}
+        given |= {"moving_mean": [mean], "moving_variance": [2.0]}
+        return [np.float32(given[name]) for name in names]
+
+    networks = {"a": values((1.0, 0.0), 5.0), "b": values((0.0, 1.0), 7.0)}
+    batches = [static_clip(seed).x for seed in (0, 1)]
+    strength_search.assign(network, networks, {"a": 1.0, "b": 0.0}, batches)
+    assert normalization.moving_mean.numpy() == [5.0]
+    strength_search.assign(network, networks, {"a": 0.25, "b": 0.75}, batches)
+    results = [0.25 * x[..., 0] + 0.75 * x[..., 1] for x in batches]
+    mean, variance = (np.mean([f(r) for r in results]) for f in (np.mean, np.var))
+    np.testing.assert_allclose(normalization.moving_mean, [mean], rtol=1e-4)
+    np.testing.assert_allclose(normalization.moving_variance, [variance], rtol=1e-4)

@@ -154,11 +154,10 @@ def finetune(folder, output, **options):
         output,
         folder / "inputs",
         task="denoising",  # whose noise is drawn for x and for T(x)
-        steps=30,
         batch_size=2,
         crop=16,
         show_progress=False,
-        **options,
+        **{"steps": 30, "alpha": 0.8, **options},
     )
 
 
@@ -175,22 +174,22 @@ def prepare(folder):
     saved_models.save(base, folder / "plain.keras", "keras")
 
 
-def finetunes(folder, kills):
+def finetunes(folder, kills, **options):
     """`ktr.finetune`, killed after random times, some of them during a write."""
     assert life(lambda: prepare(folder))
     started = time.monotonic()
-    assert life(lambda: finetune(folder, folder / "whole.keras"))
+    assert life(lambda: finetune(folder, folder / "whole.keras", **options))
     whole = time.monotonic() - started
     output, rng, faster = folder / "killed.keras", np.random.default_rng(0), 0
     for number in range(kills):
-        if life(lambda: finetune(folder, output), seconds=rng.uniform(0.2, 1.0) * whole):
+        if life(lambda: finetune(folder, output, **options), seconds=rng.uniform(0.2, 1.0) * whole):
             faster += 1
             output.unlink()  # once more
         elif output.exists():
             shutil.copy(output, folder / f"early{number}.keras")
     print(f"killed {kills - faster} times, faster {faster} times", flush=True)
     if not output.exists():
-        assert life(lambda: finetune(folder, output))
+        assert life(lambda: finetune(folder, output, **options))
 
 
 WAYS = {
@@ -200,6 +199,9 @@ WAYS = {
     "batches": functools.partial(fits, save_freq=3),
     "backup": killed_in_a_backup,
     "finetune": finetunes,
+    "blend": functools.partial(
+        finetunes, alpha=None, strength=0.5, members=("plain", "sparse-jacobian"), steps=10
+    ),
 }
 
 if __name__ == "__main__":

@@ -58,14 +58,16 @@ def test_killed_training_goes_on_from_its_backup_to_the_same_weights(way, tmp_pa
 
 
 @pytest.mark.slow
-def test_killed_fine_tuning_goes_on_to_the_same_weights(tmp_path):
-    killed("finetune", tmp_path)
+@pytest.mark.parametrize("way", ["finetune", "blend"])
+def test_killed_fine_tuning_goes_on_to_the_same_weights(way, tmp_path):
+    killed(way, tmp_path)
     expected = saved_models.load(tmp_path / "whole.keras").model.get_weights()
     ended = ["killed.keras", *(path.name for path in tmp_path.glob("early*.keras"))]
     for name in ended:
         assert_same(saved_models.load(tmp_path / name).model.get_weights(), expected)
     left = {name for name in os.listdir(tmp_path) if not name.startswith(".writing-")}
-    assert left == {"inputs", "targets", "plain.keras", "whole.keras", *ended}
+    plots = {"whole.strength.png", "killed.strength.png"} if way == "blend" else set()
+    assert left == {"inputs", "targets", "plain.keras", "whole.keras", *ended, *plots}
 
 
 def child(function):
@@ -163,7 +165,7 @@ def test_fine_tuning_finds_a_full_disk_before_it_trains(small_disk, tmp_path):
     (small_disk / "kept.txt").write_text("kept")
     output = small_disk / "steady.keras"
     with pytest.raises(OSError, match=rf"{output} cannot be written: .*No space left on device"):
-        finetune(tmp_path / "large.keras", output, *folders, crop=16, steps=1)
+        finetune(tmp_path / "large.keras", output, *folders, crop=16, steps=1, alpha=0.8)
     assert os.listdir(small_disk) == ["kept.txt"]
 
 

@@ -282,6 +282,7 @@ def test_fine_tuning_names_the_picture_that_holds_no_number(folder, tmp_path, mo
             validation=0.0,
             show_progress=False,
             check_numerics=True,
+            alpha=0.8,
         )
     assert not (tmp_path / "steady.keras").exists()
 

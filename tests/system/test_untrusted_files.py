@@ -72,7 +72,8 @@ def test_finetune_and_process_write_only_their_output(tmp_path):
     options = {"show_progress": False}
     output = tmp_path / "out" / "..evil.keras"
     output.parent.mkdir()
-    ktr.finetune(model, output, inputs, inputs, steps=1, crop=8, batch_size=1, **options)
+    training = {"alpha": 0.8, "steps": 1, "crop": 8, "batch_size": 1}
+    ktr.finetune(model, output, inputs, inputs, **training, **options)
     ktr.process(output, inputs, tmp_path / "out" / "..evil.gif", **options)
     after = everything_in(tmp_path)
     assert sorted({*after} - {*before}) == ["out/..evil.gif", "out/..evil.keras"]
@@ -137,7 +138,8 @@ def test_no_command_opens_a_network_connection(tmp_path):
         base.save("m.keras")
         options = {"show_progress": False}
         ktr.evaluate(["m.keras"], ["clip"], "out", **options)
-        ktr.finetune("m.keras", "n.keras", "clip", "clip", steps=1, crop=8, batch_size=1, **options)
+        training = {"alpha": 0.8, "steps": 1, "crop": 8, "batch_size": 1}
+        ktr.finetune("m.keras", "n.keras", "clip", "clip", **training, **options)
         ktr.process("n.keras", "clip", "out.mp4", **options)
         try:
             socket.create_connection(("127.0.0.1", 9))
