@@ -69,7 +69,7 @@ def loss_of(name: str, reconstruction: Any = "mse", contrast: float = DEFAULT_CO
 
 def values_of(model: keras.Model) -> list[np.ndarray]:
     """The values of a network's variables."""
-    return [np.array(variable) for variable in model.variables]
+    return [variable.numpy() for variable in model.variables]
 
 
 def choose_strength(

@@ -167,6 +167,7 @@ def test_after_an_error_the_model_has_its_own_weights(place, hand_made, monkeypa
     assert_weights(model, averaging(1.0))
 
 
+@pytest.mark.slow
 def test_the_members_are_fine_tuned_as_by_hand(monkeypatch):
     searched = {}
 
@@ -181,12 +182,12 @@ def test_the_members_are_fine_tuned_as_by_hand(monkeypatch):
     assert_weights(model, averaging(1.0))
     alone = network()
     schedule.compile_for(alone, "mse", 1e-2, 2)
-    alone.fit(dataset(), epochs=1, verbose=0)
+    alone.fit(dataset(), epochs=1, shuffle=False, verbose=0)
     regularized = network()
     wrapper = ktr.RegularizedModel(regularized, ktr.RandomAffine(seed=3))
     keras.utils.set_random_seed(3)
     schedule.compile_for(wrapper, losses.SparseJacobianLoss(0.9, contrast=0.1), 1e-2, 2)
-    wrapper.fit(dataset(), epochs=1, verbose=0)
+    wrapper.fit(dataset(), epochs=1, shuffle=False, verbose=0)
     for name, by_hand in (("plain", alone), ("sparse-jacobian", regularized)):
         for found, expected in zip(searched[name], by_hand.get_weights(), strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -318,6 +319,7 @@ def test_the_old_name_of_the_baseline_works_with_a_warning():
             ktr.choose_alpha(network(), dataset(), *clip(), alphas=(), trivial=np.zeros_like)
 
 
+@pytest.mark.slow
 def test_a_choice_is_the_same_twice():
     found = []
     for _ in range(2):

@@ -58,7 +58,7 @@ def test_stills_move_alike_where_y_is_larger_than_x():
     np.testing.assert_allclose(made, means, atol=1e-2)
     # A ramp moves along exactly with the camera; that of x alone would leave flicker.
     assert clip.floor < 0.1
-    assert clip._replace(motion=camera.motion(camera.path(FRAMES, 48, 64))).floor > 1.0
+    assert clip._replace(motion=camera.motion(camera.path(FRAMES, 48, 64))).floor > 0.5
 
 
 def held_out(*samples):
@@ -71,7 +71,7 @@ def test_stills_are_the_centers_of_large_images():
     y = np.arange(100 * 400, dtype=np.float32).reshape(100, 400, 1)
     ((x, shown),), too_small = validation_clips.stills_of(held_out((None, y)))
     assert x is None and too_small == []
-    np.testing.assert_array_equal(shown, y[:, 72:328])
+    np.testing.assert_array_equal(shown, y[:, 120:280])
 
 
 def test_no_more_stills_are_used_than_needed():
