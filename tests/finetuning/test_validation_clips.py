@@ -58,7 +58,7 @@ def test_stills_move_alike_where_y_is_larger_than_x():
     np.testing.assert_allclose(made, means, atol=1e-2)
     # A ramp moves along exactly with the camera; that of x alone would leave flicker.
     assert clip.floor < 0.1
-    assert clip._replace(motion=camera.motion(camera.path(FRAMES, 48, 64))).floor > 0.5
+    assert clip._replace(motion=camera.motion(camera.path(FRAMES, 48, 64))).floor > 0.3
 
 
 def held_out(*samples):
@@ -76,8 +76,8 @@ def test_stills_are_the_centers_of_large_images():
 
 def test_no_more_stills_are_used_than_needed():
     y = np.zeros((32, 32, 1), np.float32)
-    stills, _ = validation_clips.stills_of(held_out(*[(y, y)] * 10))
-    assert len(stills) == validation_clips.STILLS < 10
+    stills, _ = validation_clips.stills_of(held_out(*[(y, y)] * 20))
+    assert len(stills) == validation_clips.STILLS < 20
 
 
 def test_images_too_small_for_a_camera_are_named():
