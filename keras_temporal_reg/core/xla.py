@@ -34,6 +34,19 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return tf.function(function, jit_compile=True, autograph=False)
 
 
+def compiled_by_shape(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `compiled`, for eager calls with many shapes, of which TensorFlow would warn."""
+    programs: dict[Any, Callable[..., Any]] = {}
+
+    def call(*arguments: tf.Tensor) -> Any:
+        shapes = tuple(tuple(argument.shape) for argument in arguments)
+        if shapes not in programs:
+            programs[shapes] = compiled(function)
+        return programs[shapes](*arguments)
+
+    return call
+
+
 def fused(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     """`function` as an XLA program, and its gradient in the last argument as another.
 

@@ -50,7 +50,7 @@ MEASURES = (
 )
 
 
-HELD_OUT = 4  # stills of each clip to choose the blend on, at most
+HELD_OUT = 8  # stills of each clip to choose the blend on, at most
 
 
 def run(
@@ -154,12 +154,12 @@ def _choose(
     config: DemoConfig,
 ) -> strength_search.Choice:
     """The blend, chosen on stills that were held out, under a virtual camera."""
-    stills = [still / np.float32(255.0) for split in splits for still in split.held_out(HELD_OUT)]
     window = crops.CropShape(validation_clips.SIDE, validation_clips.SIDE)
-    samples = [
-        (x, y) for x, y in (crops.center_crop(colorization.encode(s), window) for s in stills)
-    ]
-    clips = validation_clips.gather(None, None, samples, None, config.seed)
+    clips = []
+    for split in splits:
+        stills = split.held_out(HELD_OUT) / np.float32(255.0)
+        pairs = [crops.center_crop(colorization.encode(still), window) for still in stills]
+        clips += validation_clips.gather(None, None, [(x, y) for x, y in pairs], None, config.seed)
     with progress.bars() as start:
         return strength_search.search(
             problem.network(ExperimentConfig.channels),
@@ -169,7 +169,7 @@ def _choose(
             strength=config.strength,
             advance=start(
                 "choosing the blend",
-                strength_search.evaluations(len(values) - 1, config.strength),
+                strength_search.evaluations([*values][1:], config.strength),
             ),
         )
 

@@ -291,7 +291,7 @@ def _blend(job: _Job, plot: Path) -> _Blended:
             strength=strength,
             value_range=high - low,
             batches=_statistics(job),
-            advance=start("choosing the blend", strength_search.evaluations(len(runs), strength)),
+            advance=start("choosing the blend", strength_search.evaluations([*runs], strength)),
         )
     choice.plot(plot)
     if not choice.weights:

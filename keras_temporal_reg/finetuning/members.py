@@ -174,7 +174,7 @@ def choose_strength(
                 value_range=value_range,
                 batches=statistics_batches(model, dataset),
                 advance=start(
-                    "choosing the blend", strength_search.evaluations(len(losses), strength)
+                    "choosing the blend", strength_search.evaluations([*losses], strength)
                 ),
             )
     except BaseException:

@@ -28,8 +28,8 @@ from keras_temporal_reg.io import atomic
 from keras_temporal_reg.metrics import _verdict as limits
 
 ORIGINAL = "original"
-_GRID = 4  # blends of the first round have weights in quarters
-_FINE = 8  # those around the best one in eighths
+_GRID = 3  # blends of the first round have weights in thirds
+_FINE = (6, 12)  # those around the best one then in sixths and in twelfths
 # Half of each limit, since validation clips are not those that the network will run on.
 _LIMITS = {
     "psnr_drop": limits.PSNR_DROP / 2,
@@ -246,12 +246,15 @@ def search(
         )
     blends = _Blends(network, values, usable, baseline_psnr, value_range, batches, advance)
     limits: dict[str, float] = _LIMITS if strength == AUTO else {}
-    for shares in (blends.only(ORIGINAL), *_grid(len(values) - 1)):
+    # Where a plain fine-tuning is a member, it takes the place of the original in blends.
+    first = int(PLAIN in values)
+    for shares in dict.fromkeys((blends.only(ORIGINAL), *_grid(len(values), first))):
         blends.evaluate(shares, **limits)
     if strength == AUTO:
-        center = _steadiest(blends) or blends.only(blends.compared_with)
-        for shares in _around(center):
-            blends.evaluate(shares, **limits)
+        for denominator in _FINE:
+            center = _steadiest(blends) or blends.only(blends.compared_with)
+            for shares in _around(center, denominator, first):
+                blends.evaluate(shares, **limits)
         best = _steadiest(blends)
     else:
         best = _at_strength(blends, float(strength))
@@ -272,10 +275,12 @@ def search(
     )
 
 
-def evaluations(members: int, strength: float | str = AUTO) -> int:
-    """How many blends `search` evaluates, at most."""
-    grid = 1 + math.comb(_GRID + members - 1, members - 1)
-    return grid + (members * (members - 1) if strength == AUTO else 1)
+def evaluations(members: Sequence[str], strength: float | str = AUTO) -> int:
+    """How many blends `search` evaluates of members with these names, at most."""
+    first = int(PLAIN in members)
+    count = len(members) + 1 - first
+    grid = first + len(_grid(len(members) + 1, first))
+    return grid + (len(_FINE) * count * (count - 1) if strength == AUTO else 1)
 
 
 def assign(
@@ -309,24 +314,25 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
     return front[::-1]
 
 
-def _grid(members: int) -> list[Shares]:
-    """All blends of the members, none of the original, with weights in steps of 1 / `_GRID`."""
+def _grid(networks: int, first: int) -> list[Shares]:
+    """All blends of the networks from `first` on, with weights in steps of 1 / `_GRID`."""
     return [
-        (0.0, *(count / _GRID for count in counts))
-        for counts in itertools.product(range(_GRID + 1), repeat=members)
+        (*[0.0] * first, *(count / _GRID for count in counts))
+        for counts in itertools.product(range(_GRID + 1), repeat=networks - first)
         if sum(counts) == _GRID
     ]
 
 
-def _around(center: Shares) -> list[Shares]:
-    """Blends with 1 / `_FINE` moved from one member to another."""
+def _around(center: Shares, denominator: int, first: int) -> list[Shares]:
+    """Blends with 1 / `denominator` moved between two of the networks from `first` on."""
+    counts = [round(share * denominator) for share in center]
     found = []
-    for source, target in itertools.permutations(range(1, len(center)), 2):
-        moved = [*center]
-        moved[source] -= 1 / _FINE
-        moved[target] += 1 / _FINE
-        if moved[source] >= 0.0:
-            found.append(tuple(moved))
+    for source, target in itertools.permutations(range(first, len(center)), 2):
+        moved = [*counts]
+        moved[source] -= 1
+        moved[target] += 1
+        if moved[source] >= 0:
+            found.append(tuple(count / denominator for count in moved))
     return found
 
 

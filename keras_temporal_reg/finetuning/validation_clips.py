@@ -21,8 +21,8 @@ from keras_temporal_reg.io import image_files, video
 from keras_temporal_reg.tasks import Task
 
 # Small, so that measuring costs little beside training, and memory is bounded.
-STILLS = 8
-STILL_FRAMES = 12
+STILLS = 12
+STILL_FRAMES = 8
 CLIP_FRAMES = 50
 SIDE = 160  # pixels of y
 
@@ -90,9 +90,8 @@ def gather(
         x, y = np.asarray(clip, np.float32), np.asarray(reference, np.float32)
         _check_frames(x, y)
         found.append(with_flow(x, y, _visible(x, y)))
-    for number, (x, y) in enumerate(stills):
-        found.append(film(x, np.asarray(y), make_input, number, seed))
-    return found
+    filmed = [film(x, np.asarray(y), make_input, n, seed) for n, (x, y) in enumerate(stills)]
+    return found + _joined(filmed)
 
 
 def film(x: Any, y: np.ndarray, make_input: Any, number: int, seed: int) -> ClipArrays:
@@ -121,6 +120,30 @@ def film(x: Any, y: np.ndarray, make_input: Any, number: int, seed: int) -> Clip
         np.stack([*camera.film(y, path, scale)]),
         camera.motion(path, scale),
     )
+
+
+def _joined(clips: Sequence[ClipArrays]) -> list[ClipArrays]:
+    """Clips of one size one after the other, as shots of one clip.
+
+    Measures of a single still can be far off: the structure of one without contrast is noise.
+    """
+    groups: dict[Any, list[ClipArrays]] = {}
+    for clip in clips:
+        groups.setdefault((clip.x.shape[1:], clip.y.shape[1:]), []).append(clip)
+    joined = []
+    for group in groups.values():
+        # The pair that a cut parts is not compared, so its motion does not matter.
+        motion = [np.concatenate([clip.motion, clip.motion[-1:]]) for clip in group]
+        cuts = np.cumsum([len(clip.y) for clip in group[:-1]])
+        joined.append(
+            ClipArrays(
+                np.concatenate([clip.x for clip in group]),
+                np.concatenate([clip.y for clip in group]),
+                np.concatenate(motion)[:-1],
+                cuts=tuple(cuts.tolist()),
+            )
+        )
+    return joined
 
 
 def with_flow(x: np.ndarray, y: np.ndarray, pictures: np.ndarray) -> ClipArrays:

@@ -174,4 +174,4 @@ def _unexplained(
     return tf.stack([mask * tf.reduce_sum(tf.square(warped[0] - frame), axis=-1), mask])
 
 
-_compiled_unexplained = xla.compiled(_unexplained)
+_compiled_unexplained = xla.compiled_by_shape(_unexplained)

@@ -213,3 +213,16 @@ def test_the_baseline_is_the_mean_where_the_channels_differ_and_may_be_given():
     assert found == pytest.approx(-10 * np.log10(error), rel=1e-5)
     given = validation_clips.baseline_psnr([clip, clip], lambda frames: y + 0.1)
     assert given == pytest.approx(20.0, rel=1e-4)
+
+
+def test_stills_of_one_size_are_shots_of_one_clip():
+    pictures = [scenes.scene(n, 48, 64) for n in range(3)] + [scenes.scene(3, 40, 48)]
+    clips = validation_clips.gather(None, None, [(y, y) for y in pictures], None, 0)
+    alone = [validation_clips.film(y, y, None, n, 0) for n, y in enumerate(pictures)]
+    joined, single = clips
+    assert joined.cuts == (FRAMES, 2 * FRAMES) and len(joined.motion) == 3 * FRAMES - 1
+    # The errors of all pairs and the contrast of all frames, as if measured apart.
+    errors = [metrics.warping_error(clip.y, clip.motion) for clip in alone[:3]]
+    variance = np.mean([clip.y.var(axis=(1, 2)).sum(axis=-1) for clip in alone[:3]])
+    assert joined.floor == pytest.approx(100 * np.sqrt(np.mean(errors) / variance), rel=1e-3)
+    assert single.floor == pytest.approx(alone[3].floor)
