@@ -101,7 +101,7 @@ class Choice:
         """
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(8, 5.5), layout="constrained")
+        figure = Figure(figsize=(8, 6.5), layout="constrained")
         axis = figure.subplots()
         front = pareto_front(self.trials)
         axis.plot(*zip(*map(_place, front)), color="0.7", zorder=1, label="Pareto front")
@@ -109,21 +109,22 @@ class Choice:
         for outcome, color in _COLORS.items():
             places = [_place(trial) for trial in shown if trial.outcome == outcome]
             if places:
-                label = outcome.replace("_", " ")
-                axis.scatter(*zip(*places), color=color, s=30, zorder=2, label=label)
+                name = outcome.replace("_", " ")
+                axis.scatter(*zip(*places), color=color, s=30, zorder=2, label=name)
         for trial in shown:
             if len(trial.weights) == 1:
-                axis.annotate(str(trial), _place(trial), (6, 6), textcoords="offset points")
+                (name,) = trial.weights
+                text = axis.annotate(name, _place(trial), (6, 6), textcoords="offset points")
+                text.set_in_layout(False)
         if self.chosen is not None:
-            place = _place(self.chosen)
-            axis.scatter(*place, s=160, facecolors="none", edgecolors="black", zorder=3)
-            axis.annotate(f"chosen: {self.chosen}", place, (6, -14), textcoords="offset points")
+            label = f"chosen: {self.chosen}"
+            axis.scatter(*_place(self.chosen), s=160, c="none", edgecolors="black", label=label)
         axis.axvline(self.floor, color="0.5", linestyle=":", label="flicker of the reference")
         axis.set_xlabel("flicker, % of contrast (lower is better)")
         axis.set_ylabel("PSNR, dB (higher is better)")
         axis.set_title(f"Blends of the fine-tunings, judged against {self.compared_with}")
         axis.margins(0.15)
-        axis.legend()
+        axis.legend(loc="upper left", bbox_to_anchor=(0.0, -0.12), ncols=2, fontsize="small")
         with atomic.atomic_write(Path(path)) as temporary:
             figure.savefig(temporary, dpi=110)
 
