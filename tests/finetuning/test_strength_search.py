@@ -312,14 +312,16 @@ def test_the_plot_names_the_networks_and_marks_the_choice(baseline_psnr, tmp_pat
     save, shown = Figure.savefig, []
 
     def seen(figure, path, **options):
-        shown.extend(text.get_text() for text in figure.axes[0].texts)
+        (axis,) = figure.axes
+        texts = [*axis.texts, *axis.get_legend().get_texts()]
+        shown.extend(text.get_text() for text in texts)
         save(figure, path, **options)
 
     monkeypatch.setattr(Figure, "savefig", seen)
     choice, _ = search(baseline_psnr=baseline_psnr)
     choice.plot(tmp_path / "strength.png")
     assert (tmp_path / "strength.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert {f"1 {name}" for name in NETWORKS} <= {*shown}
+    assert {*NETWORKS} <= {*shown}
     marked = [text for text in shown if text.startswith("chosen: ")]
     assert marked == ([] if choice.chosen is None else [f"chosen: {choice.chosen}"])
     assert bool(marked) == (baseline_psnr == 10.0)
