@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.finetuning.config import (
     AUTO,
+    MEMBERS,
     FinetuneConfig,
     check_members,
     strength_or_auto,
@@ -112,10 +113,10 @@ class DemoConfig:
     """
 
     strength: float | str = AUTO
-    members: tuple[str, ...] = FinetuneConfig.members
+    members: tuple[str, ...] = (MEMBERS[0], JACOBIAN)  # a third takes two minutes more
     contrast: float = FinetuneConfig.contrast
     steps: int = 4000
-    tuning_steps: int = 1200
+    tuning_steps: int = 2500
     seed: int = 0
 
     def __post_init__(self) -> None:

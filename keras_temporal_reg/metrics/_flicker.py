@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg.metrics._warping import WarpingError, update_with_clip
+from keras_temporal_reg.metrics._warping import WarpingError, checked_clip
 
 FLOOR_MARGIN = 1.05  # flicker over that of the reference, below which there is no excess to remove
 
@@ -47,9 +47,13 @@ def flicker(result: Any, motion: Any, mask: Any = None, cuts: Iterable[int] = ()
         ...     ktr.metrics.flicker(0.5 * clip, motion=None))
         (34, 34)
     """
-    measured = Flicker()
-    update_with_clip(measured, result, motion, mask, cuts)
-    return measured.result()
+    frames, motion, mask = checked_clip(result, motion, mask)
+    within = ~np.isin(np.arange(1, len(frames)), [*cuts])
+    error = WarpingError()
+    trusted = None if mask is None else mask[within]
+    error.update_pairs(frames[:-1][within], frames[1:][within], motion[within], trusted)
+    variance = sum(map(_variance, frames)) / len(frames)
+    return float(_per_contrast(error.result(), variance))
 
 
 def excess_removed(
@@ -114,9 +118,7 @@ class Flicker:
         """
         frame = np.asarray(frame, np.float32)
         self._error.update_state(frame, motion, mask)
-        # About one pixel first, so that a flat frame gives an exact zero.
-        pixels = frame.reshape(-1, frame.shape[-1])
-        self._variance += float(np.var(pixels - pixels[:1], axis=0, dtype=np.float64).sum())
+        self._variance += _variance(frame)
         self._frames += 1
 
     def result(self) -> float:
@@ -136,6 +138,17 @@ class Flicker:
         return self._per_contrast(self._error.pixel_errors())
 
     def _per_contrast(self, error: Any) -> Any:
-        if not self._variance > 0.0:
-            return np.full(np.shape(error), math.nan)
-        return 100.0 * np.sqrt(error / (self._variance / self._frames))
+        return _per_contrast(error, self._variance / max(self._frames, 1))
+
+
+def _variance(frame: np.ndarray) -> float:
+    """Spatial variance, summed over channels."""
+    # About one pixel first, so that a flat frame gives an exact zero.
+    pixels = frame.reshape(-1, frame.shape[-1])
+    return float(np.var(pixels - pixels[:1], axis=0, dtype=np.float64).sum())
+
+
+def _per_contrast(error: Any, variance: float) -> Any:
+    if not variance > 0.0:
+        return np.full(np.shape(error), math.nan)
+    return 100.0 * np.sqrt(error / variance)

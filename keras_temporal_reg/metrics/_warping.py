@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from keras_temporal_reg import image
 from keras_temporal_reg.core import xla
 
 _COMPILED_PIXELS = 128 * 128  # per frame, below which compiling takes longer than it saves
+_BATCH_PIXELS = 2**19  # of the frames that are warped at once
 
 
 def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> float:
@@ -42,8 +42,9 @@ def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> flo
         >>> ktr.metrics.warping_error(still, None)
         0.0
     """
+    frames, motion, mask = checked_clip(frames, transforms_or_flow, mask, "transforms_or_flow")
     error = WarpingError()
-    update_with_clip(error, frames, transforms_or_flow, mask, name="transforms_or_flow")
+    error.update_pairs(frames[:-1], frames[1:], motion, mask)
     return error.result()
 
 
@@ -80,15 +81,30 @@ class WarpingError:
         """
         frame = np.asarray(frame, np.float32)
         if motion is not None and self._previous is not None:
-            mask = np.ones(frame.shape[:2], np.float32) if mask is None else mask
-            is_large = frame.shape[0] * frame.shape[1] >= _COMPILED_PIXELS
-            unexplained = _compiled_unexplained if is_large else _unexplained
-            arguments = (self._previous, frame, motion, mask)
-            pixels = unexplained(*(tf.cast(a, tf.float32) for a in arguments)).numpy()
-            total, weight = pixels.sum(axis=(1, 2), dtype=np.float64)
-            self.errors.append(float(total / weight) if weight > 0 else math.nan)
-            self._pixels = self._pixels + pixels
+            masks = None if mask is None else np.asarray(mask)[np.newaxis]
+            pair = self._previous[np.newaxis], frame[np.newaxis]
+            self.update_pairs(*pair, np.asarray(motion)[np.newaxis], masks)
         self._previous = frame
+
+    def update_pairs(self, frames: Any, following: Any, motion: Any, mask: Any = None) -> None:
+        """Take pairs of neighbours, several at once.
+
+        Args:
+            frames: the first of each pair, ``(pairs, height, width, channels)``.
+            following: the second of each, likewise.
+            motion: ``(pairs, 8)`` or ``(pairs, height, width, 2)``, from the first to the second.
+            mask: ``(pairs, height, width)``, 1 where the motion can be trusted. None: 1 everywhere.
+        """
+        mask = np.ones(frames.shape[:3], np.float32) if mask is None else mask
+        is_large = frames.shape[1] * frames.shape[2] >= _COMPILED_PIXELS
+        unexplained = _compiled_unexplained if is_large else _unexplained
+        count = max(1, _BATCH_PIXELS // (frames.shape[1] * frames.shape[2]))
+        for start in range(0, len(frames), count):
+            parts = (a[start : start + count] for a in (frames, following, motion, mask))
+            pixels = unexplained(*(tf.cast(part, tf.float32) for part in parts)).numpy()
+            for total, weight in pixels.sum(axis=(2, 3), dtype=np.float64).T:
+                self.errors.append(float(total / weight) if weight > 0 else math.nan)
+            self._pixels = self._pixels + pixels.sum(axis=1)
 
     def result(self) -> float:
         """Mean over the pairs so far; NaN without any."""
@@ -108,22 +124,15 @@ class WarpingError:
         return np.divide(total, weight, out=np.full(total.shape, math.nan), where=weight > 0)
 
 
-def update_with_clip(
-    measure: Any,
-    frames: Any,
-    motion: Any,
-    mask: Any = None,
-    cuts: Iterable[int] = (),
-    name: str = "motion",
-) -> None:
-    """Give all frames of a clip to a measure of neighbours, such as `WarpingError`.
+def checked_clip(
+    frames: Any, motion: Any, mask: Any, name: str = "motion"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The frames, motion and mask of a whole clip as float32.
 
     Args:
-        measure: has ``update_state(frame, motion, mask)``.
         frames: as in `warping_error`.
         motion: likewise.
         mask: likewise.
-        cuts: indices of the frames that start a new shot.
         name: of the argument `motion`, for errors.
 
     Raises:
@@ -138,7 +147,7 @@ def update_with_clip(
     pairs = len(frames) - 1
     flow_shape = (pairs, *frames.shape[1:3], 2)
     if motion is None:
-        motion = np.tile([1, 0, 0, 0, 1, 0, 0, 0], (pairs, 1))
+        motion = np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32), (pairs, 1))
     motion = np.asarray(motion, np.float32)
     if motion.shape not in ((pairs, 8), flow_shape):
         raise ValueError(
@@ -146,32 +155,25 @@ def update_with_clip(
         )
     if mask is not None and np.shape(mask) != flow_shape[:3]:
         raise ValueError(f"mask must have shape {flow_shape[:3]}. Received: {np.shape(mask)}")
-    cuts = {*cuts}
-    measure.update_state(frames[0])
-    for t in range(pairs):
-        if t + 1 in cuts:
-            measure.update_state(frames[t + 1])
-        else:
-            measure.update_state(frames[t + 1], motion[t], None if mask is None else mask[t])
+    return frames, motion, None if mask is None else np.asarray(mask, np.float32)
 
 
 def _unexplained(
-    frame: tf.Tensor, following: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor
+    frames: tf.Tensor, following: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor
 ) -> tf.Tensor:
-    """Masked square of ``warp(following) - frame``, summed over channels, and the mask.
+    """Masked square of ``warp(following) - frames``, summed over channels, and the mask.
 
     Returns:
-        ``(2, height, width)``.
+        ``(2, pairs, height, width)``.
     """
-    following, motion = following[tf.newaxis], motion[tf.newaxis]
     if motion.shape.rank == 2:
         warped = image.transform(following, motion, "bilinear", "nearest")
-        inside = image.valid_mask(motion, *frame.shape[:2])
+        inside = image.valid_mask(motion, *frames.shape[1:3])
     else:
         warped = image.warp_by_flow(following, motion)
         inside = image.flow_valid_mask(motion)
-    mask *= inside[0]
-    return tf.stack([mask * tf.reduce_sum(tf.square(warped[0] - frame), axis=-1), mask])
+    mask *= inside
+    return tf.stack([mask * tf.reduce_sum(tf.square(warped - frames), axis=-1), mask])
 
 
 _compiled_unexplained = xla.compiled_by_shape(_unexplained)
