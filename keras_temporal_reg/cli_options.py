@@ -34,6 +34,8 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default == [] or isinstance(action.default, bool):
             return action.help
+        if isinstance(action.default, tuple):
+            return f"{action.help} (default: {','.join(action.default)})"
         return super()._get_help_string(action)
 
 

@@ -39,7 +39,10 @@ def test_help_explains_every_option_and_tells_its_default(command, capsys):
             continue
         assert all(option in text for option in action.option_strings)
         if action.default not in (None, [], True, False, argparse.SUPPRESS):
-            assert f"(default: {action.default})" in text
+            is_list = isinstance(action.default, tuple)
+            default = ",".join(action.default) if is_list else action.default
+            # Lines break at hyphens.
+            assert f"(default: {default})".replace(" ", "") in text.replace(" ", "")
 
 
 @pytest.mark.parametrize(
@@ -103,10 +106,9 @@ def test_an_old_spelling_works_with_a_warning(capsys):
     ("arguments", "message"),
     [
         ([], "required: COMMAND"),
-        (["demo", "--alpha", "1"], r"--alpha: value must be a number in \[0, 1\)"),
+        (["demo", "--strength", "2"], r"--strength: value must be a number in \[0, 1\] or 'auto'"),
         (["demo", "--steps", "0"], "--steps: value must be a whole number of at least 1"),
-        (["demo", "--method", "magic"], "--method: .*Received: 'magic'"),
-        (["demo", "--alpha", "auto"], "argument --alpha: .*'auto'"),
+        (["demo", "--members", "magic"], r"--members: .*Received: \('magic',\)"),
         (
             ["finetune", "net.keras", "--alpha", "magic"],
             r"--alpha: value must be a number in \[0, 1\). Received: 'magic'",

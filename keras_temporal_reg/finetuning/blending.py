@@ -11,7 +11,7 @@ import itertools
 import math
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,28 @@ def _average(terms: list[tuple[float, Any]], dtype: Any) -> Any:
     for share, values in others:
         result += share * values.astype(np.float64)
     return np.asarray(result).astype(dtype)
+
+
+def assign(
+    network: keras.Model,
+    values: Mapping[str, Sequence[np.ndarray]],
+    weights: Mapping[str, float],
+    batches: Iterable[Any] | None = None,
+) -> None:
+    """Give a network the weights of a blend.
+
+    Args:
+        network: that the weights belong to.
+        values: name to the values of the network's variables.
+        weights: name to weight.
+        batches: inputs to re-estimate the statistics of BatchNormalization on.
+    """
+    used = {name: weight for name, weight in weights.items() if weight}
+    blended = average([values[name] for name in used], [*used.values()])
+    for variable, value in zip(network.variables, blended):
+        variable.assign(value)
+    if batches is not None and len(used) > 1:
+        reestimate_statistics(network, batches)
 
 
 def reestimate_statistics(model: keras.Model, batches: Iterable[Any]) -> None:
