@@ -30,7 +30,8 @@ from keras_temporal_reg.evaluation.clip_evaluator import INPUT, REFERENCE
 from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.experiments import datasets, networks, runner
 from keras_temporal_reg.experiments.configs import DemoConfig, ExperimentConfig, Method
-from keras_temporal_reg.finetuning import members, strength_search, validation_clips
+from keras_temporal_reg.finetuning import blending, members, strength_search, validation_clips
+from keras_temporal_reg.finetuning.choice import Choice
 from keras_temporal_reg.finetuning.config import MEMBER_ALPHA, PLAIN
 from keras_temporal_reg.finetuning.strength_search import ORIGINAL
 from keras_temporal_reg.io import atomic, image_files, jsonable, progress
@@ -152,7 +153,7 @@ def _choose(
     splits: Sequence[datasets.SplitClip],
     values: Mapping[str, strength_search.Values],
     config: DemoConfig,
-) -> strength_search.Choice:
+) -> Choice:
     """The blend, chosen on stills that were held out, under a virtual camera."""
     window = crops.CropShape(validation_clips.SIDE, validation_clips.SIDE)
     clips = []
@@ -180,7 +181,7 @@ def _network(
     weights: Mapping[str, float],
 ) -> keras.Model:
     network = problem.network(ExperimentConfig.channels)
-    strength_search.assign(network, values, weights)
+    blending.assign(network, values, weights)
     return network
 
 

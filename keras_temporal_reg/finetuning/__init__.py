@@ -5,10 +5,10 @@ from keras_temporal_reg.core import lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     {
-        "Choice": "strength_search",
+        "Choice": "choice",
         "FineTuned": "api",
         "FinetuneConfig": "config",
-        "Trial": "strength_search",
+        "Trial": "choice",
         "blend": "blending",
         "choose_alpha": "members",
         "choose_strength": "members",

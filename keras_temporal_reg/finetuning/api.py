@@ -18,6 +18,7 @@ from tensorflow import keras
 from keras_temporal_reg import callbacks, saved_models, tasks
 from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.finetuning import (
+    blending,
     data,
     members,
     numerics,
@@ -28,6 +29,7 @@ from keras_temporal_reg.finetuning import (
     validation_clips,
 )
 from keras_temporal_reg.finetuning.checkpoints import RunFolder
+from keras_temporal_reg.finetuning.choice import Choice
 from keras_temporal_reg.finetuning.config import MEMBERS, FinetuneConfig, takes_options
 from keras_temporal_reg.io import atomic, progress
 from keras_temporal_reg.transforms import RandomAffine
@@ -58,7 +60,7 @@ class FineTuned:
     """
 
     output: Path
-    choice: strength_search.Choice | None
+    choice: Choice | None
     plot: Path | None
     method: str
     alpha: float
@@ -185,7 +187,7 @@ def finetune(
             skipped += too_small
             if config.keep_members:
                 kept = _save_members(job, values, output, format)
-            strength_search.assign(base, values, choice.weights, _statistics(job))
+            blending.assign(base, values, choice.weights, _statistics(job))
         saved_models.save(base, output, format)
         run.delete()
     return FineTuned(
@@ -258,7 +260,7 @@ class _Blended(NamedTuple):
     """
 
     trainings: dict[str, training.History]
-    choice: strength_search.Choice
+    choice: Choice
     values: dict[str, strength_search.Values]
     too_small: list[str]
 
@@ -273,7 +275,7 @@ def _blend(job: _Job, plot: Path) -> _Blended:
     values: dict[str, strength_search.Values] = {strength_search.ORIGINAL: original}
     trainings = {}
     for name, run in runs.items():
-        strength_search.assign(job.model, values, {strength_search.ORIGINAL: 1.0})
+        blending.assign(job.model, values, {strength_search.ORIGINAL: 1.0})
         keras.utils.set_random_seed(config.seed)
         loss = members.loss_of(name, config.reconstruction, config.contrast)
         trainings[name] = _train(job, name, loss, run)
@@ -330,7 +332,7 @@ def _save_members(
     folder = output.with_name(f"{output.stem}.members")
     folder.mkdir(exist_ok=True)
     for name in job.config.members:
-        strength_search.assign(job.model, values, {name: 1.0})
+        blending.assign(job.model, values, {name: 1.0})
         saved_models.save(job.model, folder / f"{name}{output.suffix}", format)
     return folder
 

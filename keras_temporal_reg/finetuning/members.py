@@ -17,6 +17,7 @@ from keras_temporal_reg.finetuning import (
     training,
     validation_clips,
 )
+from keras_temporal_reg.finetuning.choice import Choice
 from keras_temporal_reg.finetuning.config import (
     AUTO,
     DEFAULT_CONTRAST,
@@ -93,7 +94,7 @@ def choose_strength(
     value_range: float = 1.0,
     seed: int = 0,
     show_progress: bool = False,
-) -> strength_search.Choice:
+) -> Choice:
     """Fine-tune a model without and with the regularizers, and give it the best blend of all.
 
     Each member is fine-tuned from the model's own weights on the same batches. Averages of their
@@ -201,7 +202,7 @@ def choose_alpha(
     loss: _Loss | None = None,
     alphas: Sequence[float] = (MEMBER_ALPHA,),
     **options: Any,
-) -> strength_search.Choice:
+) -> Choice:
     """`choose_strength` of two members, one without the regularizer and one with the largest alpha.
 
     The choice's `alpha` is that of the second times its weight. The model keeps its weights.

@@ -8,12 +8,10 @@ are evaluated on validation clips and judged by `metrics.verdict`.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +20,9 @@ from tensorflow import keras
 from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import inference
 from keras_temporal_reg.finetuning import blending
+from keras_temporal_reg.finetuning.choice import Choice, Trial, pareto_front
 from keras_temporal_reg.finetuning.config import AUTO, MEMBER_ALPHA, PLAIN
 from keras_temporal_reg.finetuning.validation_clips import ClipArrays
-from keras_temporal_reg.io import atomic
 from keras_temporal_reg.metrics import _verdict as limits
 
 ORIGINAL = "original"
@@ -40,102 +38,6 @@ _LIMITS = {
 
 Values = Sequence[np.ndarray]  # of a network's variables
 Shares = tuple[float, ...]  # of the original and each member, with sum 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One blend that was evaluated.
-
-    Attributes:
-        weights: name of a network, `ORIGINAL` or a member, to its weight; without zeros.
-        measures: as from `metrics.stability`, mean over the validation clips.
-        outcome: of `metrics.verdict`, its value.
-        verdict: the verdict as a sentence.
-    """
-
-    weights: Mapping[str, float]
-    measures: Mapping[str, float]
-    outcome: str
-    verdict: str
-
-    def __str__(self) -> str:
-        return " + ".join(f"{weight:.3g} {name}" for name, weight in self.weights.items())
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """The blend that was chosen.
-
-    Attributes:
-        weights: as in `Trial`; empty where none was found.
-        strength: 0 for the original, 1 for the steadiest blend; between them the share of the
-            flicker taken away. None where it was chosen (``"auto"``).
-        alpha: the mean alpha of the networks by their weights; 0 where no blend was found.
-        reason: why this one, in words.
-        trials: all blends that were evaluated.
-        compared_with: the network that the verdicts compare with.
-        floor: flicker of the references, mean over the validation clips.
-        baseline_psnr: of the baseline prediction, in dB.
-        seconds: that the search took.
-    """
-
-    weights: Mapping[str, float]
-    strength: float | None
-    alpha: float
-    reason: str
-    trials: tuple[Trial, ...]
-    compared_with: str
-    floor: float
-    baseline_psnr: float
-    seconds: float
-
-    @property
-    def chosen(self) -> Trial | None:
-        """The trial of the choice; None where none was found."""
-        return next((trial for trial in self.trials if trial.weights == self.weights), None)
-
-    def plot(self, path: Any) -> None:
-        """Draw PSNR against flicker of all trials, their Pareto front, and the choice.
-
-        Args:
-            path: a ``.png`` file. Needs matplotlib.
-        """
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 6.5), layout="constrained")
-        axis = figure.subplots()
-        front = pareto_front(self.trials)
-        axis.plot(*zip(*map(_place, front)), color="0.7", zorder=1, label="Pareto front")
-        shown = _with_flicker(self.trials)
-        for outcome, color in _COLORS.items():
-            places = [_place(trial) for trial in shown if trial.outcome == outcome]
-            if places:
-                name = outcome.replace("_", " ")
-                axis.scatter(*zip(*places), color=color, s=30, zorder=2, label=name)
-        for trial in shown:
-            if len(trial.weights) == 1:
-                (name,) = trial.weights
-                text = axis.annotate(name, _place(trial), (6, 6), textcoords="offset points")
-                text.set_in_layout(False)
-        if self.chosen is not None:
-            label = f"chosen: {self.chosen}"
-            axis.scatter(*_place(self.chosen), s=160, c="none", edgecolors="black", label=label)
-        axis.axvline(self.floor, color="0.5", linestyle=":", label="flicker of the reference")
-        axis.set_xlabel("flicker, % of contrast (lower is better)")
-        axis.set_ylabel("PSNR, dB (higher is better)")
-        axis.set_title(f"Blends of the fine-tunings, judged against {self.compared_with}")
-        axis.margins(0.15)
-        axis.legend(loc="upper left", bbox_to_anchor=(0.0, -0.12), ncols=2, fontsize="small")
-        with atomic.atomic_write(Path(path)) as temporary:
-            figure.savefig(temporary, dpi=110)
-
-
-_COLORS = {
-    metrics.Outcome.STABILIZED.value: "tab:green",
-    metrics.Outcome.TRADE_OFF.value: "tab:orange",
-    metrics.Outcome.NO_GAIN.value: "tab:red",
-    metrics.Outcome.NOT_APPLICABLE.value: "tab:gray",
-}
 
 
 class _Blends:
@@ -196,7 +98,7 @@ class _Blends:
     def _of(self, shares: Shares) -> list[dict[str, float]]:
         """The measures of each clip."""
         if shares not in self._measures:
-            assign(self.network, self.values, dict(zip(self.names, shares)), self.batches)
+            blending.assign(self.network, self.values, dict(zip(self.names, shares)), self.batches)
             self._measures[shares] = [
                 clip.measures(self._runs[clip.x.shape[1:]](clip.x), self.value_range)
                 for clip in self.clips
@@ -263,7 +165,7 @@ def search(
         blends.evaluate(best, **limits)
     trials = tuple(blends.trials.values())
     found = None if best is None else blends.trials[best]
-    assign(network, values, {ORIGINAL: 1.0} if found is None else found.weights, batches)
+    blending.assign(network, values, {ORIGINAL: 1.0} if found is None else found.weights, batches)
     return Choice(
         weights={} if found is None else found.weights,
         strength=None if strength == AUTO else float(strength),
@@ -283,37 +185,6 @@ def evaluations(members: Sequence[str], strength: float | str = AUTO) -> int:
     count = len(members) + 1 - first
     grid = first + len(_grid(len(members) + 1, first))
     return grid + (len(_FINE) * count * (count - 1) if strength == AUTO else 1)
-
-
-def assign(
-    network: keras.Model,
-    values: Mapping[str, Values],
-    weights: Mapping[str, float],
-    batches: Iterable[Any] | None = None,
-) -> None:
-    """Give a network the weights of a blend.
-
-    Args:
-        network: that the weights belong to.
-        values: name to the values of the network's variables.
-        weights: name to weight.
-        batches: inputs to re-estimate the statistics of BatchNormalization on.
-    """
-    used = {name: weight for name, weight in weights.items() if weight}
-    blended = blending.average([values[name] for name in used], [*used.values()])
-    for variable, value in zip(network.variables, blended):
-        variable.assign(value)
-    if batches is not None and len(used) > 1:
-        blending.reestimate_statistics(network, batches)
-
-
-def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials than which none has both less flicker and more PSNR, by flicker, most first."""
-    front: list[Trial] = []
-    for trial in sorted(_with_flicker(trials), key=lambda t: (_place(t)[0], -_place(t)[1])):
-        if not front or trial.measures["psnr"] > front[-1].measures["psnr"]:
-            front.append(trial)
-    return front[::-1]
 
 
 def _grid(networks: int, first: int) -> list[Shares]:
@@ -379,15 +250,6 @@ def _mean_alpha(weights: Mapping[str, float], alphas: Mapping[str, float] | None
     if alphas is None:
         alphas = {name: MEMBER_ALPHA for name in weights if name not in (ORIGINAL, PLAIN)}
     return sum(weight * alphas.get(name, 0.0) for name, weight in weights.items())
-
-
-def _place(trial: Trial) -> tuple[float, float]:
-    return trial.measures["flicker"], trial.measures["psnr"]
-
-
-def _with_flicker(trials: Iterable[Trial]) -> list[Trial]:
-    """Those whose results have contrast, without which flicker is NaN."""
-    return [trial for trial in trials if not math.isnan(trial.measures["flicker"])]
 
 
 def _reason(

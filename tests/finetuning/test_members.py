@@ -11,6 +11,7 @@ import keras_temporal_reg as ktr
 from keras_temporal_reg import losses, tasks
 from keras_temporal_reg.experiments import scenes
 from keras_temporal_reg.finetuning import (
+    blending,
     members,
     schedule,
     strength_search,
@@ -207,7 +208,7 @@ def test_statistics_of_batch_normalization_are_those_of_the_blend(monkeypatch):
 
     def search(network, values, *arguments, batches, **options):
         weights = {"plain": 0.5, "sparse-jacobian": 0.5}
-        strength_search.assign(network, values, weights, batches)
+        blending.assign(network, values, weights, batches)
 
     monkeypatch.setattr(training, "train", train)
     monkeypatch.setattr(strength_search, "search", search)

@@ -12,8 +12,8 @@ import pytest
 from tensorflow import keras
 
 from keras_temporal_reg import metrics
-from keras_temporal_reg.finetuning import strength_search
-from keras_temporal_reg.finetuning.strength_search import ORIGINAL, Choice, Trial
+from keras_temporal_reg.finetuning import blending, strength_search
+from keras_temporal_reg.finetuning.strength_search import ORIGINAL, Choice
 from keras_temporal_reg.finetuning.validation_clips import ClipArrays
 from keras_temporal_reg.io import jsonable
 from keras_temporal_reg.metrics import _warping
@@ -246,7 +246,7 @@ def test_any_choice_is_a_blend_between_its_neighbours_on_the_front(pairs, streng
         np.testing.assert_allclose(kernel, blended(choice.weights, networks), rtol=1e-5)
         first = choice.trials[0].measures["flicker"]
         others = [t for t in choice.trials[:-1] if t.measures["flicker"] < first]
-        front = strength_search.pareto_front(others)
+        front = pareto_front(others)
         path = [first, *(trial.measures["flicker"] for trial in front)]
         wanted_flicker = first + strength * (path[-1] - first)
         found = choice.chosen.measures["flicker"]
@@ -254,23 +254,6 @@ def test_any_choice_is_a_blend_between_its_neighbours_on_the_front(pairs, streng
         high = min(level for level in path if level >= wanted_flicker - 1e-9)
         low = max((level for level in path if level <= wanted_flicker + 1e-9), default=high)
         assert low * (1 - 1e-4) <= found <= high * (1 + 1e-4)
-
-
-def test_the_front_is_what_no_other_trial_beats():
-    rng = np.random.default_rng(0)
-    measures = [{"flicker": f, "psnr": p} for f, p in rng.integers(0, 12, (40, 2)).astype(float)]
-    measures.append({"flicker": math.nan, "psnr": 50.0})
-    trials = [Trial({"plain": 1.0}, each, "no_gain", "") for each in measures]
-
-    def beaten(a):
-        return any(
-            b["flicker"] <= a["flicker"] and b["psnr"] >= a["psnr"] and b != a for b in measures
-        )
-
-    expected = {(m["flicker"], m["psnr"]) for m in measures[:-1] if not beaten(m)}
-    front = strength_search.pareto_front(trials)
-    places = [(trial.measures["flicker"], trial.measures["psnr"]) for trial in front]
-    assert places == sorted(expected, reverse=True)
 
 
 # Repetition, alpha, JSON, the plot.
@@ -374,9 +357,9 @@ def test_statistics_fit_the_blend_and_are_kept_for_one_network_alone():
 
     networks = {"a": values((1.0, 0.0), 5.0), "b": values((0.0, 1.0), 7.0)}
     batches = [static_clip(seed).x for seed in (0, 1)]
-    strength_search.assign(network, networks, {"a": 1.0, "b": 0.0}, batches)
+    blending.assign(network, networks, {"a": 1.0, "b": 0.0}, batches)
     assert normalization.moving_mean.numpy() == [5.0]
-    strength_search.assign(network, networks, {"a": 0.25, "b": 0.75}, batches)
+    blending.assign(network, networks, {"a": 0.25, "b": 0.75}, batches)
     results = [0.25 * x[..., 0] + 0.75 * x[..., 1] for x in batches]
     mean, variance = (np.mean([f(r) for r in results]) for f in (np.mean, np.var))
     np.testing.assert_allclose(normalization.moving_mean, [mean], rtol=1e-4)
