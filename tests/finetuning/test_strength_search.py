@@ -13,7 +13,8 @@ from tensorflow import keras
 
 from keras_temporal_reg import metrics
 from keras_temporal_reg.finetuning import blending, strength_search
-from keras_temporal_reg.finetuning.strength_search import ORIGINAL, Choice
+from keras_temporal_reg.finetuning.choice import Choice, pareto_front
+from keras_temporal_reg.finetuning.strength_search import ORIGINAL
 from keras_temporal_reg.finetuning.validation_clips import ClipArrays
 from keras_temporal_reg.io import jsonable
 from keras_temporal_reg.metrics import _warping
