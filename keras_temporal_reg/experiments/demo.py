@@ -51,6 +51,7 @@ MEASURES = (
 )
 
 
+CHANNELS = ExperimentConfig.channels
 HELD_OUT = 8  # stills of each clip to choose the blend on, at most
 
 
@@ -91,7 +92,7 @@ def run(
     )
     problem = datasets.of_clips(colorization, networks.colorization_unet, splits, photographs)
     values, seconds = _train(problem, config)
-    choice = _choose(problem, splits, values, config)
+    choice = choose(problem, splits, values, config)
     console.print(
         f"Blend chosen in {choice.seconds:.0f} s, {100 * choice.seconds / seconds:.0f} % of the "
         f"{seconds:.0f} s of the fine-tunings. {choice.reason}"
@@ -131,24 +132,36 @@ def run(
 def _train(
     problem: datasets.Problem, config: DemoConfig
 ) -> tuple[dict[str, strength_search.Values], float]:
-    """The values of the original and the members, and the seconds of the fine-tunings."""
-    size = ExperimentConfig(base_steps=config.steps, steps=config.tuning_steps)
-    pictures = problem.pictures(datasets.STILLS)
-    setting = runner.Setting(problem, size, pictures, config.seed, xla=True)
-    names = dict.fromkeys((PLAIN, *config.members))  # the plain one is compared with in any case
+    """As `fine_tune`, from a network that is trained first."""
     with progress.bars() as start:
-        base = runner.train_base(setting, start("training", size.base_steps))
-        values: dict[str, strength_search.Values] = {ORIGINAL: base.weights}
-        started = time.monotonic()
+        base = runner.train_base(_setting(problem, config), start("training", config.steps))
+    return fine_tune(problem, config, base)
+
+
+def fine_tune(
+    problem: datasets.Problem, config: DemoConfig, base: runner.Base
+) -> tuple[dict[str, strength_search.Values], float]:
+    """The values of the original and the members, and the seconds of the fine-tunings."""
+    setting = _setting(problem, config)
+    names = dict.fromkeys((PLAIN, *config.members))  # the plain one is compared with in any case
+    values: dict[str, strength_search.Values] = {ORIGINAL: base.weights}
+    started = time.monotonic()
+    with progress.bars() as start:
         for name in names:
             method = Method(None if name == PLAIN else name, config.contrast)
-            advance = start(f"fine-tuning, {name}", size.steps * method.passes)
+            advance = start(f"fine-tuning, {name}", config.tuning_steps * method.passes)
             network = runner.fine_tune(setting, method, MEMBER_ALPHA, base, advance)
             values[name] = members.values_of(network)
     return values, round(time.monotonic() - started, 1)
 
 
-def _choose(
+def _setting(problem: datasets.Problem, config: DemoConfig) -> runner.Setting:
+    size = ExperimentConfig(base_steps=config.steps, steps=config.tuning_steps, channels=CHANNELS)
+    pictures = problem.pictures(datasets.STILLS)
+    return runner.Setting(problem, size, pictures, config.seed, xla=True)
+
+
+def choose(
     problem: datasets.Problem,
     splits: Sequence[datasets.SplitClip],
     values: Mapping[str, strength_search.Values],
@@ -163,7 +176,7 @@ def _choose(
         clips += validation_clips.gather(None, None, [(x, y) for x, y in pairs], None, config.seed)
     with progress.bars() as start:
         return strength_search.search(
-            problem.network(ExperimentConfig.channels),
+            problem.network(CHANNELS),
             values,
             clips,
             validation_clips.baseline_psnr(clips, colorization.baseline),
@@ -180,7 +193,7 @@ def _network(
     values: Mapping[str, strength_search.Values],
     weights: Mapping[str, float],
 ) -> keras.Model:
-    network = problem.network(ExperimentConfig.channels)
+    network = problem.network(CHANNELS)
     blending.assign(network, values, weights)
     return network
 
