@@ -23,6 +23,7 @@ from keras_temporal_reg.evaluation.clip_evaluator import (
     REFERENCE,
     ClipEvaluation,
     ClipEvaluator,
+    model_names,
 )
 from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.evaluation.previews import Previews
@@ -337,7 +338,9 @@ def show(result: Evaluation) -> None:
     if result.verdict is None:
         print_line(result.summary)
     else:
-        found = conclusions.describe(result.verdict, result.excess_removed)
+        found = conclusions.describe(
+            result.verdict, result.excess_removed, model_names(result.mean)
+        )
         print_line(found, _COLOURS[result.verdict.outcome])
         print_line(result.verdict.next_step)
     if result.report is not None:

@@ -71,13 +71,20 @@ def excess_removed(clips: Sequence[ClipEvaluation]) -> float | None:
     return None if math.isnan(removed) else removed
 
 
-def describe(verdict: metrics.Verdict, removed: float | None) -> str:
-    """The verdict, and what `excess_removed` found, as sentences."""
+def describe(verdict: metrics.Verdict, removed: float | None, names: Sequence[str]) -> str:
+    """The verdict, and what `excess_removed` found, as sentences.
+
+    Args:
+        verdict: on the last model.
+        removed: as from `excess_removed`.
+        names: of the models; of more than two, the sentences say which are compared.
+    """
+    compared = f"{names[-1]} against {names[0]}: " if len(names) > 2 else ""
     if removed is None:
-        return verdict.sentence
+        return f"{compared}{verdict.sentence}"
     change = "removes {:.0f} % of" if removed >= 0 else "adds {:.0f} % to"
     change = change.format(100 * abs(removed))
-    return f"{verdict.sentence} It {change} the flicker that the reference does not have."
+    return f"{compared}{verdict.sentence} It {change} the flicker that the reference does not have."
 
 
 def summarize(
@@ -90,7 +97,7 @@ def summarize(
     """What was found: the verdict and what to do next where there is one, else main measures."""
     names = model_names(mean)
     if verdict is not None:
-        return f"{describe(verdict, removed)} {verdict.next_step}"
+        return f"{describe(verdict, removed, names)} {verdict.next_step}"
     if not _has_references(clips):
         return f"NOT JUDGED, since no reference was given: {_against_input(mean)}."
     if len(names) > 1:

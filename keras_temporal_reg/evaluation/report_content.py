@@ -41,7 +41,7 @@ def whole_report(
     verdict = result.verdict
     found = result.summary
     if verdict is not None:
-        found = conclusions.describe(verdict, result.excess_removed)
+        found = conclusions.describe(verdict, result.excess_removed, model_names(result.mean))
     return report.Report(
         title="Temporal stability of " + ", ".join(model_names(result.mean)),
         verdict=found,
