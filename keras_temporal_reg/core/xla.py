@@ -41,7 +41,8 @@ def compiled_by_shape(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: tf.Tensor) -> Any:
         shapes = tuple(tuple(argument.shape) for argument in arguments)
         if shapes not in programs:
-            programs[shapes] = compiled(function)
+            # A function of its own, since TensorFlow counts the traces of each.
+            programs[shapes] = compiled(lambda *arguments: function(*arguments))
         return programs[shapes](*arguments)
 
     return call

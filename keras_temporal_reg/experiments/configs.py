@@ -104,7 +104,8 @@ class DemoConfig:
         strength: of the blend, as in `FinetuneConfig`.
         members: fine-tunings to blend, likewise.
         contrast: weight of the term that keeps the contrast, as in the losses.
-        steps: of training the network that is steadied.
+        steps: of training the network that is steadied. The default is until convergence: a network
+            that still learns differs more from run to run than any regularizer changes it.
         tuning_steps: of each member.
         seed: the same seed gives the same numbers.
 
@@ -115,8 +116,8 @@ class DemoConfig:
     strength: float | str = AUTO
     members: tuple[str, ...] = (MEMBERS[0], JACOBIAN)  # a third takes two minutes more
     contrast: float = FinetuneConfig.contrast
-    steps: int = 4000
-    tuning_steps: int = 2500
+    steps: int = 6000
+    tuning_steps: int = 2000
     seed: int = 0
 
     def __post_init__(self) -> None:
