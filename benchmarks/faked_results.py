@@ -20,7 +20,7 @@ from keras_temporal_reg.experiments import datasets
 from keras_temporal_reg.finetuning.validation_clips import ClipArrays, baseline_psnr
 from keras_temporal_reg.tasks import colorization
 
-FRAMES, STEP = 96, 4  # of the camera's path, of which every fourth is taken
+FRAMES, STEP = 192, 8  # of the camera's path, of which every eighth is taken
 
 
 def _blurred(sigma: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -43,6 +43,7 @@ def checked(convert: Callable[[str], Any], check: Callable[..., Any] | None, *bo
     """An argparse type: `convert` the text, then `check` the value as the functions do."""
 
     def parse(text: str) -> Any:
+        """A value of a word of the command line."""
         value = convert(text)
         try:
             if check is not None:
@@ -119,6 +120,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add what each command asks that has a result."""
     parser.add_argument(
         "--json", dest="as_json", action="store_true", help="print the result as JSON"
     )
@@ -126,6 +128,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_clip_options(parser: argparse.ArgumentParser) -> None:
+    """Add what each command asks that runs a model on a clip."""
     parser.add_argument(
         "--memory",
         type=positive,

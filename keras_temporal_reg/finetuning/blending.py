@@ -248,11 +248,18 @@ def _set_statistics(layers: Sequence[Any], statistics: Sequence[Any]) -> None:
 
 
 def needs_statistics(model: Any, weights: Sequence[float]) -> bool:
+    """Whether a blend has BatchNormalization layers whose statistics do not fit it."""
     # A model with weight 1 has those that fit it.
     return sum(weight > 0 for weight in weights) > 1 and bool(_normalizations(model))
 
 
 def load_all(models: Sequence[Any], weights: Sequence[float], allow_code: bool) -> list[Any]:
+    """The Keras models of `blend`'s argument, after a check of the weights.
+
+    Raises:
+        TypeError: if `models` holds something else.
+        ValueError: if the weights are wrong, as in `blend`, or a file cannot be loaded.
+    """
     if isinstance(models, (str, Path, keras.Model)) or not isinstance(models, Sequence):
         raise TypeError(
             "models must be a list of Keras models or of paths of saved models. "
@@ -277,6 +284,11 @@ def _load(model: Any, allow_code: bool) -> Any:
 
 
 def check_weights(weights: Sequence[float], count: int) -> None:
+    """Check the weights of so many models.
+
+    Raises:
+        ValueError: if they are wrong, as in `blend`.
+    """
     weights = list(weights)
     if not count or len(weights) != count:
         raise ValueError(
@@ -295,6 +307,11 @@ def check_weights(weights: Sequence[float], count: int) -> None:
 
 
 def blend_loaded(models: Sequence[Any], weights: Sequence[float]) -> Any:
+    """A new model with the average of the variables of models.
+
+    Raises:
+        ValueError: if the architectures differ, or the model cannot be copied.
+    """
     for n, model in enumerate(models[1:], start=1):
         architectures.check_same(models[0], model, names=("models[0]", f"models[{n}]"))
     arrays = [[variable.numpy() for variable in model.variables] for model in models]

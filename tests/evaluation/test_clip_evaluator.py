@@ -158,6 +158,7 @@ def test_two_shots_have_the_measures_of_each(pairs):
     assert found["flow_difference"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_one_cut_changes_a_measure_by_no_more_than_its_share_of_frames():
     truth = moving(60)
     noise = np.random.default_rng(1).normal(0, 0.05, truth.shape)

@@ -79,7 +79,8 @@ def test_the_last_model_is_judged_against_the_first_clip_by_clip():
     assert "in 1 of 2 clips" in verdict.reasons
     assert removed == pytest.approx((3 / 6 + 0.1 / 4) / 2)
     assert summary == (
-        f"m2 against m0: {verdict.sentence} It removes 26 % of the flicker that the reference does not have. "
+        f"m2 against m0: {verdict.sentence} "
+        "It removes 26 % of the flicker that the reference does not have. "
         f"{verdict.next_step}"
     )
 

@@ -39,6 +39,7 @@ FIELDS = {
     *MEASURES,
     BASELINE_PSNR,
     "stabilized",
+    "outcome",
     "verdict",
     "seconds",
     "settings",

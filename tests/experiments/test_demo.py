@@ -107,6 +107,7 @@ def test_a_run_prints_its_table_and_both_verdicts(run, capsys):
     assert summary["verdict"] in printed and summary["against_original"]["verdict"] in printed
 
 
+@pytest.mark.slow
 def test_no_blend_is_an_error_that_names_the_strength(tmp_path, monkeypatch):
     clip = helpers.write_clip_and_photograph(tmp_path)
     unet = networks.colorization_unet

@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 
 
 def prepare(folder, task=tasks.colorization, **options):
-    config = FinetuneConfig(batch_size=3, **options)
+    config = FinetuneConfig(batch_size=3, alpha=0.8, **options)
     return data.prepare(folder, None, task, CropShape(8, 8), config)
 
 
