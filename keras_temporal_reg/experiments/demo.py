@@ -116,6 +116,7 @@ def run(
         "weights": choice.weights,
         "settings": {
             **dataclasses.asdict(config),
+            "members": [*config.members],
             "transform": RandomAffine(seed=config.seed + 1).get_config(),
             "parameters": trained["stabilized"].count_params(),
         },
