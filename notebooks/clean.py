@@ -1,6 +1,6 @@
 """Make executed notebooks small enough to commit: python clean.py NOTEBOOK...
 
-Removes stderr, and when and where each notebook ran. A video becomes its middle frame, and a large
+Removes stderr and TensorFlow's warnings, and when and where each notebook ran. A video becomes its middle frame, and a large
 PNG image a JPEG one.
 """
 
@@ -43,6 +43,11 @@ def shrink(data):
     return data
 
 
+def is_noise(output):
+    """Whether an output is of no use to a reader; TensorFlow prints its warnings to stdout too."""
+    return output.get("name") == "stderr" or output.get("text", "").startswith("WARNING:tensorflow")
+
+
 def clean(path):
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
@@ -50,7 +55,7 @@ def clean(path):
     for cell in notebook.cells:
         cell.metadata = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [output for output in cell.outputs if not is_noise(output)]
             for output in cell.outputs:
                 if "data" in output:
                     output.data = shrink(output.data)
