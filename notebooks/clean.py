@@ -1,7 +1,7 @@
 """Make executed notebooks small enough to commit: python clean.py NOTEBOOK...
 
-Removes stderr and TensorFlow's warnings, and when and where each notebook ran. A video becomes its middle frame, and a large
-PNG image a JPEG one.
+Removes stderr, TensorFlow's warnings, and when and where each notebook ran. A video becomes its
+middle frame, and a large PNG image a JPEG one.
 """
 
 import base64
