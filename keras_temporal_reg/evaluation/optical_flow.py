@@ -18,7 +18,7 @@ from keras_temporal_reg.io import image_files
 
 _DIS_MIN_SIDE = 16  # pixels that OpenCV's image pyramid needs
 
-_warp_compiled = xla.compiled(image.warp_by_flow)
+_warp_compiled = xla.compiled_by_shape(image.warp_by_flow)
 
 
 def estimate(frame: np.ndarray, following: np.ndarray, method: str = "dis") -> np.ndarray:

@@ -201,7 +201,7 @@ def _measure_clip(problem: Problem, network: keras.Model, clip: ClipArrays) -> d
     return {
         **clip.measures(where_weighted(problem, prediction, y)),
         "ssim": metrics.ssim(task.decode(x, y), shown),
-        "warping_error": metrics.warping_error(shown, clip.motion, clip.trusted()),
+        "warping_error": metrics.warping_error(shown, clip.motion, clip.mask, clip.cuts),
         BASELINE_PSNR: metrics.psnr(y, where_weighted(problem, task.baseline(x), y)),
     }
 

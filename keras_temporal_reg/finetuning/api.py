@@ -187,7 +187,7 @@ def finetune(
             skipped += too_small
             if config.keep_members:
                 kept = _save_members(job, values, output, format)
-            blending.assign(base, values, choice.weights, _statistics(job))
+                blending.assign(base, values, choice.weights, _statistics(job))
         saved_models.save(base, output, format)
         run.delete()
     return FineTuned(
@@ -266,7 +266,7 @@ class _Blended(NamedTuple):
 
 
 def _blend(job: _Job, plot: Path) -> _Blended:
-    """Train the members and choose their best blend."""
+    """Train the members, choose their best blend, and give the model its weights."""
     config, shape = job.config, job.images.shape
     runs = {name: _member_run(job, name) for name in config.members}
     clips, too_small = _validation_clips(job)

@@ -156,15 +156,18 @@ def choose_strength(
         schedule.compile_for(network, losses[name], learning_rate, steps)
         training.train(network, lambda *_: dataset.repeat(), steps, advance=advance)
 
-    original = values_of(model)
-    values = {strength_search.ORIGINAL: original}
+    values = {strength_search.ORIGINAL: values_of(model)}
+
+    def restore() -> None:
+        blending.assign(model, values, {strength_search.ORIGINAL: 1.0})
+
     try:
         with progress.bars(show_progress) as start:
             for name in losses:
-                _assign(model, original)
+                restore()
                 train(name, start(f"fine-tuning, {name}", steps))
                 values[name] = values_of(model)
-            _assign(model, original)
+            restore()
             return strength_search.search(
                 model,
                 values,
@@ -179,7 +182,7 @@ def choose_strength(
                 ),
             )
     except BaseException:
-        _assign(model, original)
+        restore()
         raise
 
 
@@ -224,7 +227,7 @@ def choose_alpha(
     largest = max(validation.fraction("alphas", alpha, "(", ")") for alpha in alphas)
     make_loss = training.LOSSES[METHODS[0]] if loss is None else loss
     name = f"alpha {largest:g}"
-    original = values_of(model)
+    original = {strength_search.ORIGINAL: values_of(model)}
     try:
         return choose_strength(
             model,
@@ -235,12 +238,7 @@ def choose_alpha(
             **options,
         )
     finally:
-        _assign(model, original)
-
-
-def _assign(model: keras.Model, values: Sequence[np.ndarray]) -> None:
-    for variable, value in zip(model.variables, values):
-        variable.assign(value)
+        blending.assign(model, original, {strength_search.ORIGINAL: 1.0})
 
 
 def _check_numbers(

@@ -74,14 +74,14 @@ class _Blends:
             size: inference.runner(network, *size) for size in {c.x.shape[1:] for c in clips}
         }
 
-    def only(self, name: str) -> Shares:
-        """The shares of one network alone."""
-        return tuple(float(each == name) for each in self.names)
+    def shares(self, weights: Mapping[str, float]) -> Shares:
+        """The weights in the order of the networks, with zeros for those that it does not name."""
+        return tuple(weights.get(name, 0.0) for name in self.names)
 
     def evaluate(self, shares: Shares, **limits: float) -> Trial:
         """The trial of a blend."""
         if shares not in self.trials:
-            before, after = self._of(self.only(self.compared_with)), self._of(shares)
+            before, after = self._of(self.shares({self.compared_with: 1.0})), self._of(shares)
             verdict = metrics.verdict(
                 _mean(before),
                 _mean(after),
@@ -152,11 +152,11 @@ def search(
     limits: dict[str, float] = _LIMITS if strength == AUTO else {}
     # Where a plain fine-tuning is a member, it takes the place of the original in blends.
     first = int(PLAIN in values)
-    for shares in dict.fromkeys((blends.only(ORIGINAL), *_grid(len(values), first))):
+    for shares in dict.fromkeys((blends.shares({ORIGINAL: 1.0}), *_grid(len(values), first))):
         blends.evaluate(shares, **limits)
     if strength == AUTO:
         for denominator in _FINE:
-            center = _steadiest(blends) or blends.only(blends.compared_with)
+            center = _steadiest(blends) or blends.shares({blends.compared_with: 1.0})
             for shares in _around(center, denominator, first):
                 blends.evaluate(shares, **limits)
         best = _steadiest(blends)
@@ -220,8 +220,7 @@ def _steadiest(blends: _Blends) -> Shares | None:
 
 def _at_strength(blends: _Blends, strength: float) -> Shares:
     """Along the Pareto front: the blend with that share of the flicker taken away."""
-    shares_of = {id(trial): shares for shares, trial in blends.trials.items()}
-    original = blends.trials[blends.only(ORIGINAL)]
+    original = blends.trials[blends.shares({ORIGINAL: 1.0})]
     start = original.measures["flicker"]
     if math.isnan(start):
         raise ValueError(
@@ -237,9 +236,9 @@ def _at_strength(blends: _Blends, strength: float) -> Shares:
         high, low = a.measures["flicker"], b.measures["flicker"]
         if low <= wanted:
             part = (high - wanted) / (high - low)
-            first, second = np.array(shares_of[id(a)]), np.array(shares_of[id(b)])
+            first, second = (np.array(blends.shares(each.weights)) for each in (a, b))
             return tuple(((1.0 - part) * first + part * second).tolist())
-    return shares_of[id(path[-1])]
+    return blends.shares(path[-1].weights)
 
 
 def _mean(measures: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -57,13 +57,6 @@ class ClipArrays(NamedTuple):
         y, p = self.y / np.float32(value_range), result / np.float32(value_range)
         return metrics.stability(y, p, motion=self.motion, mask=self.mask, cuts=self.cuts)
 
-    def trusted(self) -> np.ndarray:
-        """The mask with 0 for the pairs that a cut parts, ``(frames - 1, height, width)``."""
-        shape = (len(self.y) - 1, *self.y.shape[1:3])
-        mask = np.ones(shape, np.float32) if self.mask is None else self.mask.copy()
-        mask[[cut - 1 for cut in self.cuts]] = 0.0
-        return mask
-
     @property
     def floor(self) -> float:
         """Flicker of the targets."""

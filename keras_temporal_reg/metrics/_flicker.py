@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg.metrics._warping import WarpingError, checked_clip
+from keras_temporal_reg.metrics._warping import WarpingError, error_of_clip
 
 FLOOR_MARGIN = 1.05  # flicker over that of the reference, below which there is no excess to remove
 
@@ -47,13 +47,9 @@ def flicker(result: Any, motion: Any, mask: Any = None, cuts: Iterable[int] = ()
         ...     ktr.metrics.flicker(0.5 * clip, motion=None))
         (34, 34)
     """
-    frames, motion, mask = checked_clip(result, motion, mask)
-    within = ~np.isin(np.arange(1, len(frames)), [*cuts])
-    error = WarpingError()
-    trusted = None if mask is None else mask[within]
-    error.update_pairs(frames[:-1][within], frames[1:][within], motion[within], trusted)
-    variance = sum(map(_variance, frames)) / len(frames)
-    return float(_per_contrast(error.result(), variance))
+    frames = np.asarray(result, np.float32)
+    error = error_of_clip(frames, motion, mask, cuts)
+    return float(_per_contrast(error, sum(map(_variance, frames)) / len(frames)))
 
 
 def excess_removed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ _COMPILED_PIXELS = 128 * 128  # per frame, below which compiling takes longer th
 _BATCH_PIXELS = 2**19  # of the frames that are warped at once
 
 
-def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> float:
+def warping_error(
+    frames: Any, transforms_or_flow: Any, mask: Any = None, cuts: Iterable[int] = ()
+) -> float:
     """Difference of neighbouring frames that their motion does not explain (Lai et al. 2018).
 
     ``sum over pixels and channels of mask (warp(o[t+1]) - o[t])^2 / sum of mask``, mean over the
@@ -29,6 +32,8 @@ def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> flo
             identity, for a static camera and scene.
         mask: ``(frames - 1, height, width)``, 1 where the motion can be trusted. Pixels whose
             motion leads out of the frame are always left out. None: 1 everywhere.
+        cuts: indices of the frames that start a new shot, which are not compared with the frame
+            before.
 
     Returns:
         The error; NaN without a trusted pixel.
@@ -42,10 +47,7 @@ def warping_error(frames: Any, transforms_or_flow: Any, mask: Any = None) -> flo
         >>> ktr.metrics.warping_error(still, None)
         0.0
     """
-    frames, motion, mask = checked_clip(frames, transforms_or_flow, mask, "transforms_or_flow")
-    error = WarpingError()
-    error.update_pairs(frames[:-1], frames[1:], motion, mask)
-    return error.result()
+    return error_of_clip(frames, transforms_or_flow, mask, cuts, "transforms_or_flow")
 
 
 class WarpingError:
@@ -124,16 +126,10 @@ class WarpingError:
         return np.divide(total, weight, out=np.full(total.shape, math.nan), where=weight > 0)
 
 
-def checked_clip(
-    frames: Any, motion: Any, mask: Any, name: str = "motion"
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The frames, motion and mask of a whole clip as float32.
-
-    Args:
-        frames: as in `warping_error`.
-        motion: likewise.
-        mask: likewise.
-        name: of the argument `motion`, for errors.
+def error_of_clip(
+    frames: Any, motion: Any, mask: Any, cuts: Iterable[int], name: str = "motion"
+) -> float:
+    """`warping_error` of a whole clip; `name` is that of the argument `motion`, for errors.
 
     Raises:
         ValueError: if the shapes do not fit each other.
@@ -155,7 +151,11 @@ def checked_clip(
         )
     if mask is not None and np.shape(mask) != flow_shape[:3]:
         raise ValueError(f"mask must have shape {flow_shape[:3]}. Received: {np.shape(mask)}")
-    return frames, motion, None if mask is None else np.asarray(mask, np.float32)
+    within = ~np.isin(np.arange(1, len(frames)), [*cuts])  # pairs that no cut parts
+    trusted = None if mask is None else np.asarray(mask, np.float32)[within]
+    error = WarpingError()
+    error.update_pairs(frames[:-1][within], frames[1:][within], motion[within], trusted)
+    return error.result()
 
 
 def _unexplained(

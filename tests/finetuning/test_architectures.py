@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import models as helpers
 from tensorflow import keras
 
 from keras_temporal_reg.finetuning import architectures
@@ -92,22 +93,8 @@ def test_other_architectures_are_refused_by_the_first_layer_that_differs(first, 
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-class Opaque(keras.Model):
-    """A model without a config."""
-
-    def __init__(self, filters):
-        super().__init__()
-        self.inner = layers.Conv2D(filters, 1)
-
-    def call(self, x):
-        return self.inner(x)
-
-    def get_config(self):
-        raise NotImplementedError
-
-
 def opaque(filters=2):
-    model = Opaque(filters)
+    model = helpers.Opaque(filters)
     model(np.zeros((1, 4, 4, 2), np.float32))
     return model
 

@@ -173,22 +173,8 @@ def test_another_architecture_is_refused_by_the_place_of_the_model():
         ktr.blend([network(), network(), network(filters=5)], [0.5, 0.25, 0.25])
 
 
-class Opaque(keras.Model):
-    """A model without a config."""
-
-    def __init__(self, filters):
-        super().__init__()
-        self.inner = layers.Conv2D(filters, 1)
-
-    def call(self, x):
-        return self.inner(x)
-
-    def get_config(self):
-        raise NotImplementedError
-
-
 def opaque():
-    model = Opaque(2)
+    model = helpers.Opaque(2)
     model(np.zeros((1, 4, 4, 2), np.float32))
     return model
 
