@@ -7,6 +7,7 @@ as XLA programs of their own.
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -41,8 +42,8 @@ def compiled_by_shape(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: tf.Tensor) -> Any:
         shapes = tuple(tuple(argument.shape) for argument in arguments)
         if shapes not in programs:
-            # A function of its own, since TensorFlow counts the traces of each.
-            programs[shapes] = compiled(lambda *arguments: function(*arguments))
+            # TensorFlow counts traces by code, which a partial has none of: by program then.
+            programs[shapes] = compiled(functools.partial(function))
         return programs[shapes](*arguments)
 
     return call

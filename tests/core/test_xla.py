@@ -189,3 +189,11 @@ def test_no_warning_of_retracing_over_epochs(caplog):
     with caplog.at_level(logging.WARNING, logger="tensorflow"):
         model.fit(images, images, batch_size=4, epochs=6, verbose=0)
     assert "retracing" not in caplog.text
+
+
+def test_programs_by_shape_give_the_function_without_a_warning_of_retracing(caplog):
+    double = xla.compiled_by_shape(lambda x: 2.0 * x)
+    with caplog.at_level(logging.WARNING, logger="tensorflow"):
+        for size in (*range(1, 9), 3):
+            np.testing.assert_array_equal(double(tf.ones(size)), np.full(size, 2.0))
+    assert "retracing" not in caplog.text
