@@ -100,9 +100,8 @@ def run(
     choice.plot(output / "strength.png")
     if not choice.weights:
         raise ValueError(
-            f"strength {config.strength!r} found no blend; see {output / 'strength.png'}. If the "
-            "plain network is no better than grey, its training collapsed: give another --seed. "
-            "Otherwise give --strength a number in [0, 1]"
+            f"strength {config.strength!r} found no blend; see {output / 'strength.png'}. Give "
+            "another --seed, or --strength a number in [0, 1]"
         )
     trained = {
         group: _network(problem, values, weights)

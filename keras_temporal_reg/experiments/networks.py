@@ -16,8 +16,8 @@ _KNOTS = 48
 def colorization_unet(channels: int = 16, levels: int = 3) -> keras.Model:
     """Colorization: a U-Net that works at half resolution, as video codecs keep chroma.
 
-    The last layer is zero-initialised: random initialisation collapsed in 3 of 6 runs at a learning
-    rate of 2e-3.
+    The last layer is zero-initialised: random initialisation collapsed in 3 of 6 runs at the
+    demo's learning rate.
 
     Args:
         channels: of the first level; each further level has twice as many.

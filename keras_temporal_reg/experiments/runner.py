@@ -31,9 +31,13 @@ from keras_temporal_reg.finetuning.validation_clips import ClipArrays
 from keras_temporal_reg.transforms import RandomAffine
 
 BATCH = 8
-# Learning rate of training without a regularizer. At 2e-3, 2 of 16 seeds of the demo's network
-# collapsed to a constant within 600 steps; at 1e-3 none did, and all had a lower loss.
-BASE_RATE = 1e-3
+BASE_RATE = 2e-3  # learning rate of training without a regularizer
+# At that rate, 1 of 8 seeds of the demo's network collapsed to a constant within 600 steps; at half
+# of it none of 16 did, but the network is then fitted so closely to its few stills that fine-tuning
+# steadies it less. So a collapsed training is started anew.
+PROBED_STEP = 600
+ATTEMPTS = 4
+LEAST_CONTRAST = 0.02  # of the outputs at that step, per contrast of the targets
 NOISE = 0.03  # of noise stability: the middle of the range in the authors' code
 
 Advance = Callable[..., None]  # as from `progress.bars`
@@ -68,16 +72,29 @@ class Base(NamedTuple):
 def train_base(setting: Setting, advance: Advance) -> Base:
     """Train the network that all methods start from.
 
-    Without `base_steps` it keeps its initial weights.
+    Without `base_steps` it keeps its initial weights. A training that collapses to a constant is
+    started anew, from other weights.
+
+    Raises:
+        ValueError: if all `ATTEMPTS` collapse.
     """
-    keras.utils.set_random_seed(setting.seed)
-    config, converged = setting.config, None
-    network = setting.problem.network(config.channels)
-    if config.base_steps and config.rounds > 1:
-        converged = _train_to_convergence(network, setting, advance)
-    elif config.base_steps:
-        _train_plain(network, setting, setting.seed, advance)
-    return Base(network.get_weights(), converged)
+    config = setting.config
+    for attempt in range(ATTEMPTS):
+        keras.utils.set_random_seed(setting.seed + 10_000 * attempt)
+        network, converged = setting.problem.network(config.channels), None
+        try:
+            if config.base_steps and config.rounds > 1:
+                converged = _train_to_convergence(network, setting, advance)
+            elif config.base_steps:
+                _train_plain(network, setting, setting.seed, advance)
+        except _Collapsed:
+            advance(1 - PROBED_STEP)  # the step that it stopped at was not counted
+            continue
+        return Base(network.get_weights(), converged)
+    raise ValueError(
+        f"seed {setting.seed} cannot be trained: {ATTEMPTS} trainings collapsed to a constant "
+        f"within {PROBED_STEP} steps. Give another seed"
+    )
 
 
 def fine_tune(
@@ -154,14 +171,37 @@ def _add_noise(x: tf.Tensor) -> tf.Tensor:
     return x + tf.random.normal(tf.shape(x), stddev=NOISE)
 
 
+class _Collapsed(Exception):
+    """The outputs of a network are constant."""
+
+
+class _StopAtCollapse(keras.callbacks.Callback):
+    """Raises `_Collapsed` if the outputs for a batch are constant at `PROBED_STEP`."""
+
+    def __init__(self, x: Any, y: Any) -> None:
+        super().__init__()
+        self.x, self.y = x, np.asarray(y)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch + 1 == PROBED_STEP:
+            contrasts = [
+                np.std(images, axis=(0, 1, 2)).mean()
+                for images in (np.asarray(self.model(self.x, training=False)), self.y)
+            ]
+            if not contrasts[0] > LEAST_CONTRAST * contrasts[1]:
+                raise _Collapsed
+
+
 def _train_plain(network: keras.Model, setting: Setting, seed: int, advance: Advance) -> None:
     steps = setting.config.base_steps
     schedule.compile_for(network, "mse", BASE_RATE, steps, setting.xla)
+    probe = next(iter(batches(setting, METHODS[PLAIN], seed, 0, 1)))
     training.train(
         network,
         functools.partial(batches, setting, METHODS[PLAIN], seed),
         steps,
         advance=lambda steps, note: advance(steps),
+        callbacks=[_StopAtCollapse(*probe[:2])],
     )
 
 

@@ -75,6 +75,41 @@ def test_all_methods_see_the_same_crops(setting):
         assert np.any(x[1::2] != plain[0])
 
 
+def test_a_training_that_collapses_is_started_anew(setting, monkeypatch):
+    monkeypatch.setattr(runner, "PROBED_STEP", 2)
+    made = []
+
+    def network(channels):
+        """Constant at first, as with dead ReLUs: nothing but its bias is trained."""
+        made.append(_network(channels))
+        if len(made) < 3:
+            made[-1].layers[0].set_weights([np.zeros((3, 3, 1, 2)), np.zeros(2)])
+            x = keras.Input((None, None, 1))
+            made[-1] = keras.Model(x, made[-1](keras.layers.Rescaling(0.0)(x)))
+        return made[-1]
+
+    config = dataclasses.replace(TINY, base_steps=3)
+    problem = dataclasses.replace(setting.problem, network=network)
+    done = []
+    base = runner.train_base(
+        dataclasses.replace(setting, problem=problem, config=config), done.append
+    )
+    assert len(made) == 3 and sum(done) == config.base_steps
+    np.testing.assert_array_equal(base.weights[0], made[2].get_weights()[0])
+
+
+def test_a_network_that_always_collapses_is_an_error(setting, monkeypatch):
+    monkeypatch.setattr(runner, "PROBED_STEP", 1)
+
+    def network(channels):
+        x = keras.Input((None, None, 1))
+        return keras.Model(x, _network(channels)(keras.layers.Rescaling(0.0)(x)))
+
+    problem = dataclasses.replace(setting.problem, network=network)
+    with pytest.raises(ValueError, match="^seed 0 cannot be trained: 4 trainings collapsed"):
+        runner.train_base(dataclasses.replace(setting, problem=problem), _ignore)
+
+
 def test_augmentation_moves_x_and_y_alike(setting):
     same = [(np.repeat(x, 2, axis=-1), np.repeat(x, 2, axis=-1)) for x, _ in PICTURES]
     setting = dataclasses.replace(setting, pictures=same)
