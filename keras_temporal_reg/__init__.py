@@ -23,6 +23,7 @@ if _TYPE_CHECKING:
     from keras_temporal_reg.finetuning.members import choose_alpha as choose_alpha
     from keras_temporal_reg.finetuning.members import choose_strength as choose_strength
     from keras_temporal_reg.model import RegularizedModel as RegularizedModel
+    from keras_temporal_reg.steadying.api import steady as steady
     from keras_temporal_reg.transforms import RandomAffine as RandomAffine
 
 __version__ = "0.2.0"
@@ -47,6 +48,7 @@ _TOOLS = {
     "finetune": "finetuning",
     "process": "evaluation",
     "reproduce": "experiments",
+    "steady": "steadying",
 }
 _resolve, __dir__, __all__ = _lazy.attach(__name__, {**_LIBRARY, **_TOOLS})
 

@@ -20,6 +20,7 @@ from keras_temporal_reg.core import startup, validation
 from keras_temporal_reg.evaluation.config import FLOW_METHODS, EvaluationConfig
 from keras_temporal_reg.experiments.configs import EXPERIMENTS, DemoConfig
 from keras_temporal_reg.finetuning.config import parse_number_or_word, strength_or_auto
+from keras_temporal_reg.steadying.config import SteadyConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,18 +51,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_blend, _add_demo, _add_evaluate, _add_finetune, _add_process, _add_reproduce):
+    for add in (
+        _add_blend,
+        _add_demo,
+        _add_evaluate,
+        _add_finetune,
+        _add_process,
+        _add_reproduce,
+        _add_steady,
+    ):
         add(commands)
-    return parser
-
-
-def _add_command(
-    commands: Any, name: str, run: Callable[..., int], summary: str, description: str
-) -> Any:
-    parser = commands.add_parser(
-        name, help=summary, description=description, formatter_class=cli_options.Help
-    )
-    parser.set_defaults(run=run)
     return parser
 
 
@@ -74,10 +73,12 @@ def _print(result: Any, as_json: bool, show: Callable[[Any], None]) -> None:
         show(result)
 
 
-def _import_task(name: str) -> None:
+def _import_task(name: str | None) -> None:
     """Import a task of the user; one in the current folder is found, as by ``python -m``."""
     from keras_temporal_reg import tasks
 
+    if name is None:
+        return
     # Last in the path and only here, so that no file there replaces an installed package.
     sys.path.append(os.getcwd())
     try:
@@ -86,17 +87,8 @@ def _import_task(name: str) -> None:
         sys.path.pop()
 
 
-def _weights(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"must be numbers with commas between them, such as 0.4,0.6. Received: {text!r}"
-        ) from error
-
-
 def _add_blend(commands: Any) -> None:
-    parser = _add_command(
+    parser = cli_options.add_command(
         commands,
         "blend",
         _blend,
@@ -109,7 +101,7 @@ def _add_blend(commands: Any) -> None:
     add("models", nargs="+", type=Path, metavar="MODEL", help=cli_options.MODEL)
     add(
         "--weights",
-        type=_weights,
+        type=cli_options.weights,
         required=True,
         metavar="W,W,...",
         help="one number of at least 0 per model; they sum to 1",
@@ -133,7 +125,7 @@ def _blend(as_json: bool, **options: Any) -> int:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = _add_command(
+    parser = cli_options.add_command(
         commands,
         "evaluate",
         _evaluate,
@@ -201,7 +193,7 @@ def _evaluate(as_json: bool, **options: Any) -> int:
 
 
 def _add_finetune(commands: Any) -> None:
-    parser = _add_command(
+    parser = cli_options.add_command(
         commands,
         "finetune",
         _finetune,
@@ -238,7 +230,7 @@ def _finetune(
 
 
 def _add_process(commands: Any) -> None:
-    parser = _add_command(
+    parser = cli_options.add_command(
         commands,
         "process",
         _process,
@@ -269,7 +261,7 @@ def _process(as_json: bool, **options: Any) -> int:
 
 
 def _add_reproduce(commands: Any) -> None:
-    parser = _add_command(
+    parser = cli_options.add_command(
         commands,
         "reproduce",
         _reproduce,
@@ -314,8 +306,57 @@ def _reproduce(experiment: str, output: Path | None, as_json: bool, **options: A
     return 0
 
 
+def _add_steady(commands: Any) -> None:
+    parser = cli_options.add_command(
+        commands,
+        "steady",
+        _steady,
+        "steady a saved model on the clip that flickers, without ground truth",
+        "Fine-tune a saved Keras model on single frames of clips, with its own results as targets "
+        "and a temporal regularizer, and save it in the same format; the original file is not "
+        "changed. Writes a report, STEM.report/report.html, beside the output. After an "
+        "interruption the same command continues where it stopped.",
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help=cli_options.MODEL)
+    add(
+        "clip", nargs="+", type=Path, metavar="CLIP", help=f"input of the model: {cli_options.CLIP}"
+    )
+    add("--output", type=Path, required=True, metavar="OUT", help="the new model; a new name")
+    add(
+        "--video",
+        type=Path,
+        metavar="CLIP",
+        help=f"write the steadied clip, {cli_options.CLIP_SUFFIXES}; without a suffix, a folder of "
+        "PNG images",
+    )
+    add(
+        "--other",
+        **cli_options.CLIPS,
+        dest="others",
+        default=[],
+        help="a clip that is not trained on, to see in the report how the result does on it; "
+        "repeatable",
+    )
+    declared = {field.name: field for field in dataclasses.fields(SteadyConfig)}
+    cli_options.add_options(parser, *declared, declared=declared)
+    parser.add_argument(
+        "--json", dest="as_json", action="store_true", help="print the result as JSON"
+    )
+    parser.set_defaults(command="")
+
+
+def _steady(model: Path, clip: list[Path], output: Path, as_json: bool, **options: Any) -> int:
+    from keras_temporal_reg.steadying import api
+
+    _import_task(options["task"])
+    result = api.steady(model, clip, output, **options)
+    _print(result, as_json, api.show)
+    return 0
+
+
 def _add_demo(commands: Any) -> None:
-    parser = _add_command(
+    parser = cli_options.add_command(
         commands,
         "demo",
         _demo,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,27 @@ def checked(convert: Callable[[str], Any], check: Callable[..., Any] | None, *bo
     return parse
 
 
+def weights(text: str) -> tuple[float, ...]:
+    """An argparse type: numbers with commas between them."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be numbers with commas between them, such as 0.4,0.6. Received: {text!r}"
+        ) from error
+
+
 positive = checked(float, validation.positive)
 seed = checked(int, validation.whole_number, 0)
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[..., int], summary: str, description: str
+) -> Any:
+    """Add the parser of a command, whose options `run` takes."""
+    parser = commands.add_parser(name, help=summary, description=description, formatter_class=Help)
+    parser.set_defaults(run=run)
+    return parser
 
 
 class Deprecated(argparse.Action):
@@ -73,10 +92,15 @@ class Deprecated(argparse.Action):
         setattr(namespace, self.dest, value)
 
 
-def add_options(parser: argparse.ArgumentParser, *names: str, **defaults: Any) -> None:
-    """Add options as `FinetuneConfig` declares them, some with a default of their own."""
+def add_options(
+    parser: argparse.ArgumentParser,
+    *names: str,
+    declared: Mapping[str, Any] = OPTIONS,
+    **defaults: Any,
+) -> None:
+    """Add options as a config declares them, some with a default of their own."""
     for name in names:
-        field = OPTIONS[name]
+        field = declared[name]
         about = field.metadata
         flag = "--" + name.replace("_", "-")
         text = about["help"].replace("`", "")

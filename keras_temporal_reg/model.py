@@ -9,7 +9,7 @@ from tensorflow import keras
 
 from keras_temporal_reg import transforms
 from keras_temporal_reg.core import seeding, validation
-from keras_temporal_reg.data import _paired_target, _pairing
+from keras_temporal_reg.data import _paired_target, _pairing, _teacher
 from keras_temporal_reg.data._batches import ImageFunction
 from keras_temporal_reg.losses import is_regularized
 
@@ -38,12 +38,18 @@ class RegularizedModel(keras.Model):
         pair_fraction: share of each batch that gets a counterpart, in (0, 1]. With a quarter, a
             step costs 1.2 to 1.3 plain steps instead of 2; which part it is changes from step to
             step.
+        teacher: a frozen network whose outputs take the place of targets (self-distillation): a
+            Keras model, such as another copy of `base_model`, or a function from x to images. It
+            sees the batch that is trained on, in inference mode, before the batch is paired; `fit`
+            then takes x alone. A Keras model is saved with this one.
         **kwargs: `name` and `dtype`, as for any Keras model.
 
     Raises:
-        TypeError: if `transform`, `perturbation` or `make_input` cannot be used as described.
+        TypeError: if `transform`, `perturbation`, `make_input` or `teacher` cannot be used as
+            described.
         ValueError: if the model has several outputs, if its output does not have the aspect of its
-            input, or if pair_fraction is outside (0, 1].
+            input, if pair_fraction is outside (0, 1], or if the teacher shares weights with the
+            model, has other shapes, or comes with a `make_input`, which needs a target.
         NotImplementedError: under a `MultiWorkerMirroredStrategy` of several workers with Keras 3,
             whose `fit` cannot train there.
 
@@ -60,6 +66,8 @@ class RegularizedModel(keras.Model):
         True
     """
 
+    teacher: Any = None  # until it is set, for what Keras reads before
+
     def __init__(
         self,
         base_model: keras.Model,
@@ -67,14 +75,23 @@ class RegularizedModel(keras.Model):
         perturbation: ImageFunction | None = None,
         make_input: ImageFunction | None = None,
         pair_fraction: float = 1.0,
+        teacher: Any = None,
         **kwargs: Any,
     ) -> None:
         _check_base_model(base_model)
         _check_workers(tf.distribute.get_strategy())
         options = _pairing.Options(transform, perturbation, make_input, pair_fraction).checked()
+        if teacher is not None:
+            _teacher.check_teacher(teacher, base_model)
+            if make_input is not None:
+                raise ValueError(
+                    "make_input makes inputs from targets, which a teacher does not need: leave "
+                    f"one of the two out. Received: make_input={make_input!r} and a teacher"
+                )
         # The base model's policy, by which Keras decides whether to scale the loss.
         kwargs.setdefault("dtype", base_model.dtype_policy)
         super().__init__(**kwargs)
+        self.teacher = teacher
         self.base_model = base_model
         self.transform = transform
         self.perturbation = perturbation
@@ -91,7 +108,26 @@ class RegularizedModel(keras.Model):
     def build(self, input_shape: Any) -> None:
         if not self.base_model.built:
             self.base_model.build(input_shape)
+        if isinstance(self.teacher, keras.Model) and not self.teacher.built:
+            self.teacher.build(input_shape)
         self.built = True
+
+    # The teacher is saved with this model, and is no part of what is trained.
+    @property
+    def trainable_weights(self) -> list[Any]:
+        return self._without_teacher(super().trainable_weights)
+
+    @property
+    def trainable_variables(self) -> list[Any]:
+        return self._without_teacher(super().trainable_variables)
+
+    def _without_teacher(self, variables: list[Any]) -> list[Any]:
+        teachers = {id(variable) for variable in getattr(self.teacher, "variables", ())}
+        return [variable for variable in variables if id(variable) not in teachers]
+
+    @property
+    def losses(self) -> list[Any]:
+        return super().losses if self.teacher is None else self.base_model.losses
 
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
         """Configure training as `keras.Model.compile` does.
@@ -118,12 +154,13 @@ class RegularizedModel(keras.Model):
         if self.built and hasattr(self.optimizer, "build"):
             self.optimizer.build(self.trainable_variables)
 
-    def pair(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, tf.Tensor, Any]:
+    def pair(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, tf.Tensor, Any]:
         """Pair a batch as the next training step will.
 
         Args:
             x: ``(batch, height, width, channels)``, or any nest of tensors with such images.
-            y: ``(batch, height, width, channels)``, at least 20 pixels per image.
+            y: ``(batch, height, width, channels)``, at least 20 pixels per image; None with a
+                teacher, which makes it.
             sample_weight: None, or one number per sample or per pixel.
 
         Returns:
@@ -131,8 +168,16 @@ class RegularizedModel(keras.Model):
             which carries T to the loss.
 
         Raises:
-            ValueError: if shapes do not fit each other or the model.
+            ValueError: if shapes do not fit each other or the model, or there is no target, or one
+                beside a teacher.
         """
+        if (y is None) == (self.teacher is None):
+            raise ValueError(
+                "the data must be x alone with a teacher, and (x, y) without one. Received: "
+                + ("no y and no teacher" if y is None else "y and a teacher")
+            )
+        if self.teacher is not None:
+            y = _teacher.targets_of(self.teacher, x)
         self._check_channels(y)
         step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)
         replica = tf.distribute.get_replica_context()
@@ -152,6 +197,12 @@ class RegularizedModel(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         return super().train_step(self.pair(*keras.utils.unpack_x_y_sample_weight(data)))
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if y is None and self.teacher is not None:
+            y = _teacher.targets_of(self.teacher, x)
+        return super().test_step((x, y, sample_weight))
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: tf.Tensor, sample_weight: Any = None
@@ -186,13 +237,15 @@ class RegularizedModel(keras.Model):
             "perturbation": serialize(self.perturbation),
             "make_input": serialize(self.make_input),
             "pair_fraction": self.pair_fraction,
+            "teacher": serialize(self.teacher),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> RegularizedModel:
         parts = {
             name: keras.utils.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in ("base_model", "transform", "perturbation", "make_input")
+            for name in ("base_model", "transform", "perturbation", "make_input", "teacher")
+            if name in config
         }
         return cls(**{**config, **parts})
 

@@ -32,6 +32,7 @@ MARKERS = {
     "fuzz": ["tools"],
     "io": ["tools", "stacks", "wheel"],
     "project": [],
+    "steadying": ["tools", "stacks", "keras"],
     "system": ["system", "stacks", "keras"],
     "test_cli.py": ["tools", "wheel"],
 }

@@ -156,7 +156,13 @@ def evaluate(
     return evaluate_clips(
         [
             *(
-                evaluation_clips.of_clip(clip, Path(reference) if reference else None, task, rate)
+                _with_provenance(
+                    evaluation_clips.of_clip(
+                        clip, Path(reference) if reference else None, task, rate
+                    ),
+                    clip,
+                    models,
+                )
                 for clip, reference in pairs
             ),
             *(evaluation_clips.of_still(Path(still), task) for still in stills),
@@ -214,6 +220,16 @@ def evaluate_clips(
             content = report_content.whole_report(result, sections, config.task, command)
             report.write(page, content)
     return result
+
+
+def _with_provenance(
+    evaluated: evaluation_clips.EvaluationClip, clip: Path, models: Sequence[Any]
+) -> evaluation_clips.EvaluationClip:
+    """The clip, with a note on each model that was steadied on other footage."""
+    paths = () if isinstance(models, Mapping) else models
+    found = (saved_models.other_footage(path, clip) for path in paths)
+    notes = (sentence for sentence in found if sentence is not None)
+    return dataclasses.replace(evaluated, notes=(*evaluated.notes, *notes))
 
 
 def _load(

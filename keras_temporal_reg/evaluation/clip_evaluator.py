@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_temporal_reg.evaluation import inference
-from keras_temporal_reg.evaluation.clips import NO_REFERENCE, EvaluationClip
+from keras_temporal_reg.evaluation.clips import EvaluationClip
 from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.evaluation.previews import Previews
 from keras_temporal_reg.evaluation.result_measures import (
@@ -49,6 +49,8 @@ class ClipEvaluation:
         reference: what the results were compared with, as a phrase.
         notes: sentences for the user.
         is_complete: False where the clip ended too early; the frames before were measured.
+        has_reference: False where the results were compared with the input, or with those of the
+            first model.
     """
 
     name: str
@@ -60,11 +62,7 @@ class ClipEvaluation:
     reference: str
     notes: tuple[str, ...]
     is_complete: bool = True
-
-    @property
-    def has_reference(self) -> bool:
-        """Whether the results were compared with more than the input."""
-        return self.reference != NO_REFERENCE
+    has_reference: bool = True
 
 
 def model_names(measures: Mapping[str, Any]) -> list[str]:
@@ -93,7 +91,11 @@ class ClipEvaluator:
         previews: Previews | None = None,
     ) -> None:
         self.clip, self.models, self.config, self.previews = clip, models, config, previews
+        # Without a reference, models are compared with the first, whose results are then y.
+        self.original = next(iter(models)) if len(models) > 1 and not clip.has_reference else None
         is_compared = {INPUT: clip.has_reference, **dict.fromkeys(models, True)}
+        if self.original is not None:
+            is_compared[self.original] = False
         if clip.has_reference:
             is_compared[REFERENCE] = False
         self.results = {n: ResultMeasures(config.sigma, known) for n, known in is_compared.items()}
@@ -201,12 +203,11 @@ class ClipEvaluator:
         outputs = {INPUT: baseline, **predictions}
         if self.clip.has_reference:
             outputs[REFERENCE] = np.stack(targets)  # type: ignore[arg-type]
-        target = outputs.get(REFERENCE, baseline)
-        self._check_shapes(predictions, target)
+        self._check_shapes(predictions, outputs.get(REFERENCE, baseline))
         decode = functools.partial(self._decode, x)
         decoded = dict(zip(outputs, pool.map(decode, outputs, outputs.values())))
         self._last_images = {name: frames.images[-1] for name, frames in decoded.items()}
-        truth = self._truth(target, decoded, pool)
+        truth = self._truth(outputs, decoded, pool)
         updates = [
             pool.submit(result.update, outputs[name], decoded[name], truth)
             for name, result in self.results.items()
@@ -230,29 +231,34 @@ class ClipEvaluator:
         return DecodedFrames(self.config.task.decode(x, output), self._last_images.get(name))
 
     def _truth(
-        self, target: np.ndarray, decoded: Mapping[str, DecodedFrames], pool: Executor
+        self,
+        outputs: Mapping[str, np.ndarray],
+        decoded: Mapping[str, DecodedFrames],
+        pool: Executor,
     ) -> Truth:
-        """The target of a chunk, its motion, its flow and its cuts."""
-        reference = decoded.get(REFERENCE, decoded[INPUT])
+        """The target of a chunk, and the motion, the flow and the cuts of the scene."""
+        scene_name = REFERENCE if self.clip.has_reference else INPUT
+        compared_name = self.original or scene_name
+        target, scene = outputs[compared_name], decoded[scene_name]
         numbers = range(self.count, self.count + len(target))
-        cuts = self._find_cuts(reference)
+        cuts = self._find_cuts(scene)
         sampled = [i for i, n in enumerate(numbers) if self._is_sampled(n) and i not in cuts]
         motions: dict[int, Motion]
         if self.clip.motion is None:
-            estimate = functools.partial(reference.motion, method=self.config.flow_method)
+            estimate = functools.partial(scene.motion, method=self.config.flow_method)
             motions = dict(zip(sampled, pool.map(estimate, sampled)))
         else:
             known = self.clip.motion
             motions = {i: (known[n - 1], None) for i, n in enumerate(numbers) if n > 0}
-        flows = dict(zip(sampled, pool.map(reference.flow, sampled)))
-        return Truth(target, reference, motions, flows, cuts)
+        flows = dict(zip(sampled, pool.map(scene.flow, sampled)))
+        return Truth(target, decoded[compared_name], motions, flows, cuts)
 
-    def _find_cuts(self, reference: DecodedFrames) -> list[int]:
+    def _find_cuts(self, scene: DecodedFrames) -> list[int]:
         """The frames of a chunk that start a new shot."""
         # A known motion leads from each frame to the next, so that there is no cut.
         if not self.config.find_cuts or self.clip.motion is not None:
             return []
-        cuts = [i for i, image in enumerate(reference.images) if self._cut_finder.is_cut(image)]
+        cuts = [i for i, image in enumerate(scene.images) if self._cut_finder.is_cut(image)]
         self.cuts += [self.count + i for i in cuts]
         return cuts
 
@@ -263,6 +269,14 @@ class ClipEvaluator:
 
     def _evaluation(self, is_complete: bool) -> ClipEvaluation:
         measures = {name: result.result() for name, result in self.results.items()}
+        compared = {name: result for name, result in self.results.items() if result.is_compared}
+        fast_errors = {name: result.stability.fast_errors() for name, result in compared.items()}
+        reference = self.clip.reference
+        if self.original is not None:
+            reference = f"the results of {self.original}, since no reference was given"
+            for name in compared:  # what flickers less than they do differs from them
+                measures[name]["temporal_error"] = math.nan
+            fast_errors = {}
         if measures[INPUT]["psnr"] > _PERFECT_PSNR:
             self.notes.append(
                 f"The baseline prediction, {self.config.task.baseline_name}, is already right (a "
@@ -270,8 +284,6 @@ class ClipEvaluator:
             )
         if self.cuts:
             self.notes.append(_describe_cuts(self.cuts, self.count))
-        compared = {name: result for name, result in self.results.items() if result.is_compared}
-        fast_errors = {name: result.stability.fast_errors() for name, result in compared.items()}
         if self.previews is not None:
             self.previews.flicker_maps = {
                 name: np.nan_to_num(result.flicker.pixels())
@@ -289,7 +301,8 @@ class ClipEvaluator:
                 "fast_error": {name: frames.tolist() for name, (frames, _) in fast_errors.items()},
                 "psnr": {name: result.psnr for name, result in compared.items()},
             },
-            reference=self.clip.reference,
+            reference=reference,
+            has_reference=self.clip.has_reference,
             notes=tuple(self.notes),
             is_complete=is_complete,
         )

@@ -15,7 +15,6 @@ from keras_temporal_reg.evaluation.clip_evaluator import (
     model_names,
 )
 from keras_temporal_reg.metrics import MEASURES
-from keras_temporal_reg.metrics._verdict import CONTRAST_SHIFT
 
 Measures = Mapping[str, float]
 
@@ -42,11 +41,11 @@ def judge(clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures]) -> metr
     """The verdict on the last model against the first.
 
     Returns:
-        None where there is one model only, a clip without a reference, or nothing that tells
-        whether the results are steady: neither flicker nor temporal error.
+        None where there is one model only, some clips have a reference and others none, or nothing
+        tells whether the results are steady: neither flicker nor temporal error.
     """
     first, *others = model_names(mean)
-    if not others or not _has_references(clips):
+    if not others or len({clip.has_reference for clip in clips}) > 1:
         return None
     if all(math.isnan(mean[first][key]) for key in ("flicker", "temporal_error")):
         return None
@@ -98,8 +97,9 @@ def summarize(
     names = model_names(mean)
     if verdict is not None:
         return f"{describe(verdict, removed, names)} {verdict.next_step}"
-    if not _has_references(clips):
-        return f"NOT JUDGED, since no reference was given: {_against_input(mean)}."
+    if not all(clip.has_reference for clip in clips):
+        which = " for some clips" if any(clip.has_reference for clip in clips) else ""
+        return f"NOT JUDGED, since no reference was given{which}: {_against_input(mean)}."
     if len(names) > 1:
         return "NOT JUDGED, since neither flicker nor temporal error could be measured."
     measures, baseline = mean[names[0]], mean[INPUT]
@@ -113,24 +113,15 @@ def summarize(
 def warn_of_losses(
     clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures]
 ) -> tuple[str, ...]:
-    """A sentence on each model that pays for its steadiness, where the verdict is on another.
-
-    Without a reference there is no verdict, and only contrast can be compared.
-    """
-    first, *others = model_names(mean)
-    if _has_references(clips):
-        verdicts = {name: _judge(clips, mean, name) for name in others[:-1]}
-        return tuple(
-            f"{name}: {verdict.sentence}"
-            for name, verdict in verdicts.items()
-            if verdict.outcome is metrics.Outcome.TRADE_OFF
-        )
-    before = mean[first]["contrast_ratio"]
+    """A sentence on each model that pays for its steadiness, where the verdict is on another."""
+    others = model_names(mean)[1:]
+    if len({clip.has_reference for clip in clips}) > 1:
+        return ()
+    verdicts = {name: _judge(clips, mean, name) for name in others[:-1]}
     return tuple(
-        f"{name} has less contrast than {first}: {mean[name]['contrast_ratio']:.2f} of that of "
-        f"the input, where {first} has {before:.2f}."
-        for name in others
-        if mean[name]["contrast_ratio"] < before - CONTRAST_SHIFT
+        f"{name}: {verdict.sentence}"
+        for name, verdict in verdicts.items()
+        if verdict.outcome is metrics.Outcome.TRADE_OFF
     )
 
 
@@ -143,23 +134,20 @@ def _judge(
 ) -> metrics.Verdict:
     """The verdict on a model against the first."""
     first = model_names(mean)[0]
-    return metrics.verdict(
-        mean[first],
-        mean[name],
-        mean[INPUT]["psnr"],
-        clips=[(clip.measures[first], clip.measures[name]) for clip in clips],
-    )
+    pairs = [(clip.measures[first], clip.measures[name]) for clip in clips]
+    if not clips[0].has_reference:
+        return metrics.verdict_without_reference(mean[first], mean[name], pairs)
+    return metrics.verdict(mean[first], mean[name], mean[INPUT]["psnr"], clips=pairs)
 
 
 def _against_input(mean: Mapping[str, Measures]) -> str:
     names = model_names(mean)
     first, last = mean[names[0]], mean[names[-1]]
-    if len(names) == 1:
+    if len(names) == 1 or math.isnan(first["flicker"]):
         return f"{names[0]} has flicker {_flicker(first)}, the input {_flicker(mean[INPUT])}"
     return (
         f"from {names[0]} to {names[-1]}, flicker changes from {_flicker(first)} to "
-        f"{_flicker(last)}, and contrast from {first['contrast_ratio']:.2f} to "
-        f"{last['contrast_ratio']:.2f} of the input's"
+        f"{_flicker(last)}"
     )
 
 

@@ -82,10 +82,11 @@ def process(
     if output.suffix:
         validation.one_of("the suffix of output", output.suffix.lower(), tuple(video.CODECS))
     info = video.info(clip, rate)
+    other = saved_models.other_footage(model, clip)
     if isinstance(model, (str, Path)):
         model = saved_models.load(model, allow_code=allow_code).model
     output.parent.mkdir(parents=True, exist_ok=True)
-    notes = list(info.notes)
+    notes = [*info.notes, *([other] if other else [])]
     count, size, is_complete = 0, (0, 0), True
     results = _results(model, info, task, memory, value_range)
     with (

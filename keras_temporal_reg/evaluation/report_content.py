@@ -94,6 +94,7 @@ def clip_section(clip: ClipEvaluation, previews: Previews, task: tasks.Task) -> 
         per_frame={
             title: {_label(name, task): v[:shown] for name, v in clip.per_frame[key].items()}
             for title, key in _PLOTS.items()
+            if clip.per_frame[key]
         },
         notes=notes,
     )

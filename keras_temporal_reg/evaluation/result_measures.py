@@ -57,9 +57,9 @@ class Truth:
     Attributes:
         target: y, ``(frames, height, width, channels)``.
         reference: the same as RGB.
-        motions: index of a frame to the motion of the reference that leads to it, of some or all
+        motions: index of a frame to the motion of the scene that leads to it, of some or all
             frames.
-        flows: index of a frame to the flow by which tOF compares the results with the reference.
+        flows: index of a frame to the flow of the scene, with which tOF compares that of results.
         cuts: indices of the frames that start a new shot.
     """
 

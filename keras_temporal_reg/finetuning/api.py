@@ -30,7 +30,8 @@ from keras_temporal_reg.finetuning import (
 )
 from keras_temporal_reg.finetuning.checkpoints import RunFolder
 from keras_temporal_reg.finetuning.choice import Choice
-from keras_temporal_reg.finetuning.config import MEMBERS, FinetuneConfig, takes_options
+from keras_temporal_reg.finetuning.config import MEMBERS, FinetuneConfig
+from keras_temporal_reg.finetuning.options import takes_options
 from keras_temporal_reg.io import atomic, progress
 from keras_temporal_reg.transforms import RandomAffine
 
@@ -100,7 +101,7 @@ class _Job:
 
 
 @deprecation.renamed_arguments(values="value_range")
-@takes_options
+@takes_options(FinetuneConfig)
 def finetune(
     model: str | Path,
     output: str | Path,

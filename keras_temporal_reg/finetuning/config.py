@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import inspect
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.core import validation as checks
 from keras_temporal_reg.evaluation import config as evaluation_config
+from keras_temporal_reg.finetuning.options import (
+    check_values,
+    checked_names,
+    option,
+    settings_of,
+)
 
 METHODS = ("sparse-jacobian", "transform-invariance")
 PLAIN = "plain"
@@ -29,8 +33,6 @@ SINGLE_ALPHA = 0.8  # where one network is trained and no alpha is given
 AUTO = "auto"  # in place of a strength: let the search find it
 DEFAULT_CONTRAST = 0.1  # won in docs/results; the losses' own default, 0, is the paper's
 SEARCH_PACKAGES = ("cv2", "matplotlib", "rich")  # what the search needs of the extra `video`
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def strength_or_auto(name: str, value: Any) -> float | str:
@@ -111,32 +113,6 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) else own or type(value).__name__
 
 
-def _unchanged(value: Any) -> Any:
-    return value
-
-
-def _option(
-    default: Any,
-    help: str,
-    check: Callable[[str, Any], Any] | None = None,
-    setting: Callable[[Any], Any] | None = _unchanged,
-    **command_line: Any,
-) -> Any:
-    """Declare an option; one whose default is None may be None.
-
-    Args:
-        default: of a field of the dataclass.
-        help: for the command line and the documentation.
-        check: raises ValueError for a wrong value, given the option's name and value.
-        setting: from a value to JSON that must be the same in a resumed run; None: it may differ.
-        **command_line: `parse` makes a value of a word; without it the command line has no such
-            option, unless it is a flag. Also `metavar`, `choices`, and for flags that are True by
-            default `off`: the flag that turns it off, and its help.
-    """
-    metadata = {"help": help, "check": check, "setting": setting, **command_line}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig:
     """The options of `finetune`, checked.
@@ -150,13 +126,13 @@ class FinetuneConfig:
         0.0001
     """
 
-    task: Any = _option(
+    task: Any = option(
         "restoration",
         "what the model does: a task's name, its dotted path, or a `tasks.Task`",
         setting=_name,
         parse=str,
     )
-    strength: float | str | None = _option(
+    strength: float | str | None = option(
         None,
         "how much to steady, after training: 0 for the original, 1 for the steadiest blend of the "
         "members, or auto: the blend with the least flicker that is stabilized on validation "
@@ -167,7 +143,7 @@ class FinetuneConfig:
         parse=parse_number_or_word,
         metavar="STRENGTH",
     )
-    members: tuple[str, ...] = _option(
+    members: tuple[str, ...] = option(
         MEMBERS,
         f"fine-tunings to blend: some of {', '.join(MEMBERS)}, the regularized ones with alpha "
         f"{MEMBER_ALPHA:g}",
@@ -176,26 +152,26 @@ class FinetuneConfig:
         parse=parse_words,
         metavar="NAME,NAME",
     )
-    keep_members: bool = _option(
+    keep_members: bool = option(
         False,
         "save the members in the folder STEM.members beside the output, for ktr blend",
         setting=None,
     )
-    alpha: float | str | None = _option(
+    alpha: float | str | None = option(
         None,
         "in place of a strength, train one network with this strength of the regularizer, in "
         "[0, 1)",
         alpha_or_auto,
         parse=parse_number_or_word,
     )
-    method: str = _option(
+    method: str = option(
         METHODS[0],
         f"the regularizer of that network: {' or '.join(METHODS)}",
         lambda name, value: checks.one_of(name, value, METHODS),
         parse=str,
         choices=METHODS,
     )
-    clip: str | Path | None = _option(
+    clip: str | Path | None = option(
         None,
         "a clip of inputs to choose the blend on: a file or a folder of frames, in place of "
         "validation images under a virtual camera",
@@ -203,50 +179,50 @@ class FinetuneConfig:
         parse=Path,
         metavar="CLIP",
     )
-    reference: str | Path | None = _option(
+    reference: str | Path | None = option(
         None,
         "the targets of the clip; without, the task makes inputs from the clip",
         setting=None,
         parse=Path,
         metavar="CLIP",
     )
-    steps: int = _option(1000, "training steps", _at_least(1), parse=int)
-    batch_size: int = _option(8, "crops per step", _at_least(1), parse=int)
-    crop: int | None = _option(
+    steps: int = option(1000, "training steps", _at_least(1), parse=int)
+    batch_size: int = option(8, "crops per step", _at_least(1), parse=int)
+    crop: int | None = option(
         None,
         "height and width of the crops of x, in pixels; without, the model's fixed size, or 64",
         _at_least(8),
         parse=int,
     )
-    learning_rate: float = _option(
+    learning_rate: float = option(
         1e-4, "of Adam after its warm-up; it decays to a tenth", checks.positive, parse=float
     )
-    transform: Any = _option(
+    transform: Any = option(
         None,
         "draws T; without, a `RandomAffine`. If it has no seed it gets that of the run",
         setting=lambda value: value.get_config(),
     )
-    contrast: float = _option(
+    contrast: float = option(
         DEFAULT_CONTRAST,
         "weight of the term that keeps the contrast, which the regularizer alone reduces; 0 "
         "for the losses of the paper",
         checks.not_negative,
         parse=float,
     )
-    pair_fraction: float = _option(
+    pair_fraction: float = option(
         1.0,
         "share of each batch that is regularized, in (0, 1]; 0.25 saves a third of the time",
         _share("(", "]"),
         parse=float,
     )
-    reconstruction: Any = _option("mse", "the reconstruction loss, as in the losses", setting=_name)
-    validation: float = _option(
+    reconstruction: Any = option("mse", "the reconstruction loss, as in the losses", setting=_name)
+    validation: float = option(
         0.1,
         "share of the images to validate on, at least one image, in [0, 1); 0 for none",
         _share("[", ")"),
         parse=float,
     )
-    early_stopping: int | None = _option(
+    early_stopping: int | None = option(
         None,
         "stop when the validation loss has not fallen for so many tenths of the steps, and "
         "keep the best of all tenths",
@@ -254,25 +230,25 @@ class FinetuneConfig:
         parse=int,
         metavar="N",
     )
-    allow_code: bool = _option(
+    allow_code: bool = option(
         False,
         "load models that hold Python code, such as Lambda layers, and run that code",
         setting=None,
     )
-    seed: int = _option(0, "the same seed gives the same numbers", _at_least(0), parse=int)
-    logs: str | Path | None = _option(
+    seed: int = option(0, "the same seed gives the same numbers", _at_least(0), parse=int)
+    logs: str | Path | None = option(
         None, "a folder to log to for TensorBoard", setting=None, parse=Path, metavar="DIR"
     )
-    resume: bool = _option(
+    resume: bool = option(
         True,
         "continue an interrupted run of the same output",
         setting=None,
         off=("--restart", "discard an interrupted run and start from the beginning"),
     )
-    show_progress: bool = _option(
+    show_progress: bool = option(
         True, "show a progress bar", setting=None, off=("--quiet", "no progress bar")
     )
-    value_range: tuple[float, float] | None = _option(
+    value_range: tuple[float, float] | None = option(
         None,
         "lowest and highest value of the model's inputs and outputs; without, 0 and 1",
         _check_value_range,
@@ -280,7 +256,7 @@ class FinetuneConfig:
         parse=parse_value_range,
         metavar="LOW,HIGH",
     )
-    check_numerics: bool = _option(
+    check_numerics: bool = option(
         False,
         "stop before a step is trained on in which anything is NaN or infinite, and name its "
         "images; costs a copy of the weights per step",
@@ -288,10 +264,7 @@ class FinetuneConfig:
     )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, check = getattr(self, field.name), field.metadata["check"]
-            if check is not None and not (value is None and field.default is None):
-                check(field.name, value)
+        check_values(self)
         if self.early_stopping is not None and not self.validation:
             raise ValueError("early_stopping needs a validation above 0. Received: validation 0")
         if self.reference is not None and self.clip is None:
@@ -340,54 +313,11 @@ class FinetuneConfig:
         Raises:
             TypeError: for a name that is not an option.
         """
-        accepted = [field.name for field in dataclasses.fields(cls)]
-        unknown = [name for name in options if name not in accepted]
-        if unknown:
-            raise TypeError(
-                f"finetune has no option {', '.join(unknown)}. Accepted: {', '.join(accepted)}"
-            )
-        return cls(**options)
+        return cls(**checked_names("finetune", cls, options))
 
     def settings(self) -> dict[str, Any]:
         """The options that must be the same when an interrupted run is resumed, as JSON."""
-        found = {}
-        for field in dataclasses.fields(self):
-            value, setting = getattr(self, field.name), field.metadata["setting"]
-            if setting is not None:
-                found[field.name] = None if value is None else setting(value)
+        found = settings_of(self)
         # The members are the same whatever the strength, and so is one network's alpha by default.
         found["alpha"] = None if self.blend_strength is not None else self.single_alpha
         return found
-
-
-def takes_options(function: _Function) -> _Function:
-    """Give a function with ``**options`` the signature and the documentation of the config."""
-    fields = dataclasses.fields(FinetuneConfig)
-    signature = inspect.signature(function)
-    kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    options = [
-        inspect.Parameter(
-            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
-        )
-        for f in fields
-    ]
-    function.__signature__ = signature.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
-    lines = (function.__doc__ or "").splitlines(keepends=True)
-    for number, line in enumerate(lines):
-        if line.lstrip().startswith("**options:"):
-            lines[number : number + 1] = _documentation(fields, len(line) - len(line.lstrip()))
-    function.__doc__ = "".join(lines)
-    return function
-
-
-def _documentation(fields: Sequence[Any], indent: int) -> list[str]:
-    return [
-        textwrap.fill(
-            f"{field.name}: {field.metadata['help']}.",
-            width=96,
-            initial_indent=" " * indent,
-            subsequent_indent=" " * (indent + 4),
-        )
-        + "\n"
-        for field in fields
-    ]

@@ -38,6 +38,8 @@ _LIMITS = {
 
 Values = Sequence[np.ndarray]  # of a network's variables
 Shares = tuple[float, ...]  # of the original and each member, with sum 1
+Measures = Mapping[str, float]
+Judge = Callable[[Measures, Measures, Sequence[tuple[Measures, Measures]]], metrics.Verdict]
 
 
 class _Blends:
@@ -47,7 +49,7 @@ class _Blends:
         network: that the weights belong to; takes those of the blends.
         values: name to the values of the network's variables: `ORIGINAL`, then the members.
         clips: to evaluate on.
-        baseline_psnr: of the baseline prediction.
+        judge: as in `search`.
         value_range: as in `ClipArrays.measures`.
         batches: inputs to re-estimate the statistics of BatchNormalization on.
         advance: called after each evaluation.
@@ -58,14 +60,14 @@ class _Blends:
         network: keras.Model,
         values: Mapping[str, Values],
         clips: Sequence[ClipArrays],
-        baseline_psnr: float,
+        judge: Judge,
         value_range: float,
         batches: Iterable[Any] | None,
         advance: Callable[..., Any],
     ) -> None:
         self.network, self.values, self.clips = network, values, clips
         self.names = [*values]
-        self.baseline_psnr, self.value_range = baseline_psnr, value_range
+        self.judge, self.value_range = judge, value_range
         self.batches, self.advance = batches, advance
         self.compared_with = PLAIN if PLAIN in values else ORIGINAL
         self.trials: dict[Shares, Trial] = {}
@@ -78,17 +80,11 @@ class _Blends:
         """The weights in the order of the networks, with zeros for those that it does not name."""
         return tuple(weights.get(name, 0.0) for name in self.names)
 
-    def evaluate(self, shares: Shares, **limits: float) -> Trial:
+    def evaluate(self, shares: Shares) -> Trial:
         """The trial of a blend."""
         if shares not in self.trials:
             before, after = self._of(self.shares({self.compared_with: 1.0})), self._of(shares)
-            verdict = metrics.verdict(
-                _mean(before),
-                _mean(after),
-                self.baseline_psnr,
-                clips=list(zip(before, after)),
-                **limits,
-            )
+            verdict = self.judge(_mean(before), _mean(after), list(zip(before, after)))
             weights = {name: share for name, share in zip(self.names, shares) if share}
             outcome, sentence = verdict.outcome.value, verdict.sentence
             self.trials[shares] = Trial(weights, _mean(after), outcome, sentence)
@@ -115,6 +111,7 @@ def search(
     strength: float | str = AUTO,
     alphas: Mapping[str, float] | None = None,
     value_range: float = 1.0,
+    judge: Judge | None = None,
     batches: Iterable[Any] | None = None,
     advance: Callable[..., Any] = lambda *_: None,
 ) -> Choice:
@@ -133,6 +130,8 @@ def search(
         strength: ``"auto"``, or in [0, 1].
         alphas: name of a member to its alpha. None: `MEMBER_ALPHA` but for the plain one.
         value_range: difference between the highest and the lowest value of y, for PSNR.
+        judge: from the mean measures before and after, and those of each clip, to a verdict. None:
+            `metrics.verdict` by three quarters of its limits.
         batches: inputs to re-estimate the statistics of BatchNormalization on.
         advance: called as ``advance(evaluations, note)``.
 
@@ -148,21 +147,22 @@ def search(
             "the validation clips must have contrast and a motion that can be trusted. Received: "
             "none that has"
         )
-    blends = _Blends(network, values, usable, baseline_psnr, value_range, batches, advance)
-    limits: dict[str, float] = _LIMITS if strength == AUTO else {}
+    if judge is None:
+        judge = _judge_by(baseline_psnr, _LIMITS if strength == AUTO else {})
+    blends = _Blends(network, values, usable, judge, value_range, batches, advance)
     # Where a plain fine-tuning is a member, it takes the place of the original in blends.
     first = int(PLAIN in values)
     for shares in dict.fromkeys((blends.shares({ORIGINAL: 1.0}), *_grid(len(values), first))):
-        blends.evaluate(shares, **limits)
+        blends.evaluate(shares)
     if strength == AUTO:
         for denominator in _FINE:
             center = _steadiest(blends) or blends.shares({blends.compared_with: 1.0})
             for shares in _around(center, denominator, first):
-                blends.evaluate(shares, **limits)
+                blends.evaluate(shares)
         best = _steadiest(blends)
     else:
         best = _at_strength(blends, float(strength))
-        blends.evaluate(best, **limits)
+        blends.evaluate(best)
     trials = tuple(blends.trials.values())
     found = None if best is None else blends.trials[best]
     blending.assign(network, values, {ORIGINAL: 1.0} if found is None else found.weights, batches)
@@ -177,6 +177,13 @@ def search(
         baseline_psnr=baseline_psnr,
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def _judge_by(baseline_psnr: float, limits: Mapping[str, float]) -> Judge:
+    def judge(before: Measures, after: Measures, clips: Sequence[Any]) -> metrics.Verdict:
+        return metrics.verdict(before, after, baseline_psnr, clips=clips, **limits)
+
+    return judge
 
 
 def evaluations(members: Sequence[str], strength: float | str = AUTO) -> int:

@@ -71,6 +71,12 @@ def bars(
         yield start
 
 
+def say(shown: bool, sentence: str) -> None:
+    """Print a sentence on standard error, where the bars are, if `shown`."""
+    if shown:
+        print(sentence, file=sys.stderr, flush=True)
+
+
 def _lines(label: str, total: float | None = None) -> Advance:
     """As `start` of `bars`: prints how much is done, once per tenth."""
     done, printed, name, last_note = 0.0, 0, label, ""

@@ -14,7 +14,7 @@ from keras_temporal_reg.metrics._temporal import (
     temporal_error,
 )
 from keras_temporal_reg.metrics._unpaired import Unpaired
-from keras_temporal_reg.metrics._verdict import Outcome, Verdict, verdict
+from keras_temporal_reg.metrics._verdict import Outcome, Verdict, verdict, verdict_without_reference
 from keras_temporal_reg.metrics._warping import WarpingError, warping_error
 
 __all__ = [
@@ -38,5 +38,6 @@ __all__ = [
     "structure",
     "temporal_error",
     "verdict",
+    "verdict_without_reference",
     "warping_error",
 ]

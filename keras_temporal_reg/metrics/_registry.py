@@ -70,6 +70,15 @@ MEASURES: Mapping[str, Measure] = types.MappingProxyType(
                 "lower",
             ),
             Measure(
+                "error",
+                "Error",
+                "Root mean square difference from the reference, per contrast of the reference: in "
+                "the unit of flicker.",
+                "lower",
+                digits=1,
+                unit="% of contrast",
+            ),
+            Measure(
                 "psnr",
                 "PSNR",
                 "Peak signal-to-noise ratio against the reference.",

@@ -248,7 +248,8 @@ class Stability:
 
         Returns:
             ``smoothness``, ``contrast_ratio``, ``relative_smoothness``, ``temporal_error``,
-            ``structure`` and ``psnr`` (of values in [0, 1]).
+            ``structure``, ``psnr`` (of values in [0, 1]) and ``error``: the root mean square of p -
+            v, in % of the contrast of v.
 
         Raises:
             ValueError: with fewer than 2 frames.
@@ -267,6 +268,7 @@ class Stability:
             "temporal_error": math.sqrt(_ratio(energy_error, energy_v)),
             "structure": float(vp / math.sqrt(vv * pp)) if vv * pp > 0 else math.nan,
             "psnr": decibels(self._squared_error / (self.frames * math.prod(self._shape))),
+            "error": 100.0 * math.sqrt(_ratio(self._squared_error, vv)),
         }
 
     def _rest(self) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@
 from keras_temporal_reg.saved_models._errors import ModelError
 from keras_temporal_reg.saved_models._formats import FORMATS, format_for, format_of
 from keras_temporal_reg.saved_models._loading import LoadedModel, load
+from keras_temporal_reg.saved_models._provenance import other_footage, write_record
 from keras_temporal_reg.saved_models._saving import check_target, save
 from keras_temporal_reg.saved_models._versions import keras_version, versions
 
@@ -18,6 +19,8 @@ __all__ = [
     "format_of",
     "keras_version",
     "load",
+    "other_footage",
     "save",
     "versions",
+    "write_record",
 ]

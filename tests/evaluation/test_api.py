@@ -110,15 +110,26 @@ def test_without_flow_there_are_no_flow_measures(noisy_clip):
     assert math.isnan(result.mean["same"]["flow_difference"])
 
 
-def test_without_a_reference_the_input_serves_and_nothing_is_judged(noisy_clip):
-    result = run({"before": identity(), "after": blur()}, [noisy_clip[0]])
-    assert result.verdict is None
-    assert result.summary.startswith("NOT JUDGED, since no reference was given")
-    assert "no reference was given" in result.clips[0].reference
-    assert result.outcome is result.excess_removed is None and "reference" not in result.mean
-    assert math.isnan(result.mean["input"]["psnr"])
+def test_without_a_reference_the_first_model_serves(noisy_clip):
+    clip = noisy_clip[0]
+    result = run({"before": identity(), "after": blur()}, [clip])
+    assert result.clips[0].reference == "the results of before, since no reference was given"
+    assert result.excess_removed is None and "reference" not in result.mean
+    assert math.isnan(result.mean["input"]["psnr"]) and math.isnan(result.mean["before"]["psnr"])
     assert result.mean["input"]["flicker"] == pytest.approx(result.mean["before"]["flicker"])
-    assert result.mean["before"]["temporal_error"] == pytest.approx(0.0, abs=1e-6)
+    # The clip is its own original here: with it as the reference, the same is found.
+    expected = run({"before": identity(), "after": blur()}, [clip], references=[clip])
+    for key in ("flicker", "error", "psnr", "ssim", "contrast_ratio", "structure"):
+        assert result.mean["after"][key] == pytest.approx(expected.mean["after"][key], rel=1e-5)
+    assert math.isnan(result.mean["after"]["temporal_error"])
+    pair = (result.mean["before"], result.mean["after"])
+    assert result.verdict == metrics.verdict_without_reference(*pair, [pair])
+
+
+def test_without_a_reference_one_model_is_not_judged(noisy_clip):
+    result = run({"before": identity()}, [noisy_clip[0]])
+    assert result.verdict is None and result.outcome is None
+    assert result.summary.startswith("NOT JUDGED, since no reference was given")
 
 
 def test_fading_is_no_gain(noisy_clip):

@@ -106,7 +106,7 @@ def test_a_network_that_always_collapses_is_an_error(setting, monkeypatch):
         return keras.Model(x, _network(channels)(keras.layers.Rescaling(0.0)(x)))
 
     problem = dataclasses.replace(setting.problem, network=network)
-    with pytest.raises(ValueError, match="^seed 0 cannot be trained: 4 trainings collapsed"):
+    with pytest.raises(ValueError, match=r"^seed 0 cannot be trained: 4 trainings collapsed"):
         runner.train_base(dataclasses.replace(setting, problem=problem), _ignore)
 
 

@@ -14,8 +14,8 @@ from keras_temporal_reg.finetuning.config import (
     SEARCH_PACKAGES,
     FinetuneConfig,
     strength_or_auto,
-    takes_options,
 )
+from keras_temporal_reg.finetuning.options import takes_options
 
 NAMES = [field.name for field in dataclasses.fields(FinetuneConfig)]
 
@@ -169,7 +169,7 @@ def test_signature_and_documentation_of_finetune_are_those_of_the_config():
 
 
 def test_options_take_the_place_of_their_line_in_a_docstring():
-    @takes_options
+    @takes_options(FinetuneConfig)
     def function(model, **options):
         """Do it.
 

@@ -41,6 +41,7 @@ LAYERS = (
     "saved_models",
     "evaluation",
     "finetuning",
+    "steadying",
     "experiments",
     "cli_options",
     "cli",

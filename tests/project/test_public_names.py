@@ -11,10 +11,10 @@ import keras_temporal_reg as ktr
 PUBLIC = {
     "keras_temporal_reg": """
         RandomAffine RegularizedModel blend callbacks choose_alpha choose_strength data evaluate
-        finetune image losses metrics process reproduce tasks transforms
+        finetune image losses metrics process reproduce steady tasks transforms
     """,
     "keras_temporal_reg.data": """
-        augment check_numerics from_directory from_hdf5 pair_with_transformed
+        augment check_numerics from_directory from_hdf5 pair_with_transformed with_teacher
     """,
     "keras_temporal_reg.losses": """
         SparseJacobianLoss TransformInvarianceLoss is_regularized sparse_jacobian
@@ -23,7 +23,7 @@ PUBLIC = {
     "keras_temporal_reg.metrics": """
         Flicker MEASURES Measure Outcome Stability Unpaired Verdict WarpingError contrast_ratio
         excess_removed flicker high_pass psnr relative_smoothness smoothness ssim stability
-        structure temporal_error verdict warping_error
+        structure temporal_error verdict verdict_without_reference warping_error
     """,
     "keras_temporal_reg.tasks": """
         Task colorization denoising find hdr restoration super_resolution super_resolution_3
@@ -34,6 +34,7 @@ PUBLIC = {
     "keras_temporal_reg.finetuning": """
         Choice FineTuned FinetuneConfig Trial blend choose_alpha choose_strength finetune
     """,
+    "keras_temporal_reg.steadying": "Steadied SteadyConfig steady",
 }
 
 
