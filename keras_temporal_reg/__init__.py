@@ -15,6 +15,7 @@ if _TYPE_CHECKING:
     from keras_temporal_reg import metrics as metrics
     from keras_temporal_reg import tasks as tasks
     from keras_temporal_reg import transforms as transforms
+    from keras_temporal_reg.data import pair as pair
     from keras_temporal_reg.evaluation.api import evaluate as evaluate
     from keras_temporal_reg.evaluation.processing import process as process
     from keras_temporal_reg.experiments.api import reproduce as reproduce
@@ -36,6 +37,7 @@ _LIBRARY = {
     "image": "image",
     "losses": "losses",
     "metrics": "metrics",
+    "pair": "data",
     "tasks": "tasks",
     "transforms": "transforms",
 }

@@ -187,9 +187,9 @@ class RegularizedModel(keras.Model):
         return _pairing.pair(
             x,
             y,
+            self.transform,
+            seed,
             sample_weight,
-            transform=self.transform,
-            seed=seed,
             perturbation=self.perturbation,
             make_input=self.make_input,
             pair_fraction=self.pair_fraction,

@@ -4,7 +4,7 @@ from keras_temporal_reg.data._augment import augment
 from keras_temporal_reg.data._directory import from_directory
 from keras_temporal_reg.data._hdf5 import from_hdf5
 from keras_temporal_reg.data._numerics import check_numerics
-from keras_temporal_reg.data._pairing import pair_with_transformed
+from keras_temporal_reg.data._pairing import pair, pair_with_transformed
 from keras_temporal_reg.data._teacher import with_teacher
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "check_numerics",
     "from_directory",
     "from_hdf5",
+    "pair",
     "pair_with_transformed",
     "with_teacher",
 ]

@@ -85,7 +85,10 @@ def pair_with_transformed(
     seeds = seeding.seed_pairs(seeding.chosen_seed(transform, seed))
 
     def paired(element: tuple[Any, ...], drawn: tf.Tensor) -> tuple[Any, ...]:
-        return pair(*element, seed=drawn, **options._asdict())[: len(element)]
+        x, y, *weights = element
+        weight = weights[0] if weights else None
+        found = pair(x, y, seed=drawn, sample_weight=weight, **options._asdict())
+        return found[: len(element)]
 
     # Layers that keep a random state must not run in parallel: they would draw the same twice.
     stateless = perturbation is None and make_input is None
@@ -125,34 +128,45 @@ class Options(NamedTuple):
 def pair(
     x: Any,
     y: Any,
-    sample_weight: Any = None,
-    *,
     transform: Any,
     seed: Any,
+    sample_weight: Any = None,
+    *,
     perturbation: ImageFunction | None = None,
     make_input: ImageFunction | None = None,
     pair_fraction: float = 1.0,
 ) -> tuple[Any, tf.Tensor, Any]:
-    """Pair a batch of B samples with ``k = ceil(pair_fraction B)`` counterparts.
+    """Pair one batch, for a training loop of your own.
+
+    The losses of this package take what it returns: ``loss(y_true, model(x))``.
 
     Args:
-        x: image tensor, or any nest of tensors with at least one image tensor. Images are
-            moved by one T, each on its own pixel grid; other tensors are repeated.
+        x: image tensor of B samples, or any nest of tensors with at least one image tensor. Images
+            are moved by one T, each on its own pixel grid; other tensors are repeated.
         y: ``(B, height, width, channels)``, the target images.
-        sample_weight: ``(B,)``, ``(B, height, width)`` or ``(B, height, width, 1)``; weights
-            per pixel move with their pixels.
         transform: draws T, see `RandomAffine`; None is the identity.
-        seed: two integers that determine the draw of T.
-        perturbation: a layer or function applied to the counterpart's images.
-        make_input: makes the counterpart of x from T(y), in place of T(x). Both get a `seed` if
-            they have such an argument, see `call_in_training`.
-        pair_fraction: in (0, 1].
+        seed: two integers that determine the draw of T, such as ``(0, step)``; new ones in each
+            step.
+        sample_weight: None, ``(B,)``, ``(B, height, width)`` or ``(B, height, width, 1)``; weights
+            per pixel move with their pixels.
+        perturbation: a layer or function applied to the counterparts' images.
+        make_input: makes the counterpart of x from T(y), in place of T(x). It and `perturbation`
+            get two integers if they have an argument `seed`.
+        pair_fraction: share of the samples that get a counterpart, in (0, 1].
 
     Returns:
-        ``x``, ``y_true`` and ``sample_weight`` with B + k rows; `y_true` has one more channel.
+        ``x``, ``y_true`` and ``sample_weight``, each sample followed by its counterpart: ``B +
+        ceil(pair_fraction B)`` rows. `y_true` has one more channel, which carries T to the loss.
 
     Raises:
         ValueError: for tensors of the wrong rank, or sizes that one motion cannot fit.
+
+    Example:
+        >>> import tensorflow as tf, keras_temporal_reg as ktr
+        >>> images = tf.random.uniform((4, 16, 16, 3))
+        >>> x, y_true, _ = ktr.pair(images, images, ktr.RandomAffine(), seed=(0, 1))
+        >>> x.shape, y_true.shape
+        (TensorShape([8, 16, 16, 3]), TensorShape([8, 16, 16, 4]))
     """
     options = Options(transform, perturbation, make_input, pair_fraction)
     y = _as_target(y)

@@ -75,6 +75,8 @@ def infer(
     channels = task.input(rgb).shape[-1]
     sizes = introspection.image_sizes(model, frame.shape[0], frame.shape[1], channels)
     task = dataclasses.replace(task, scale=sizes.scale)
+    if not given:
+        task = dataclasses.replace(task, baseline=_scaled(task.baseline, sizes.scale))
     found, reason = (value_range, "as given") if value_range else _value_range(model, task, frame)
     taken = "RGB" if channels == 3 else f"{channels} channel{'s' * (channels > 1)}"
     what = f"task {task.name}" if given else f"{taken} to {task.name}"
@@ -126,6 +128,11 @@ def _baseline(channels: int) -> Any:
         return np.zeros((*x.shape[:-1], channels), np.float32)
 
     return baseline
+
+
+def _scaled(baseline: Any, scale: int) -> Any:
+    """A baseline prediction for results of `scale` times the size, with repeated pixels."""
+    return lambda x: baseline(x).repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 
 def _first_three(x: np.ndarray, prediction: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ def random_batch(batch=3, height=6, width=8, channels=2, seed=0):
 
 
 def pair(x, y, *args, transform=MOTION, seed=SEED, **kwargs):
-    return pairing.pair(x, y, *args, transform=transform, seed=seed, **kwargs)
+    return pairing.pair(x, y, transform, seed, *args, **kwargs)
 
 
 def drawn(batch, height, width):

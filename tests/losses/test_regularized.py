@@ -28,9 +28,7 @@ def random_images(count, seed, channels=CHANNELS):
 def paired_batch(batch=3, fraction=1.0, weight=None, motion=MOTION):
     """A paired target, outputs for all of its rows, the paired weights."""
     y = random_images(batch, seed=1)
-    _, y_true, weight = pairing.pair(
-        y, y, weight, transform=motion, seed=SEED, pair_fraction=fraction
-    )
+    _, y_true, weight = pairing.pair(y, y, motion, SEED, weight, pair_fraction=fraction)
     return y_true, random_images(len(y_true), seed=2), weight
 
 

@@ -11,10 +11,10 @@ import keras_temporal_reg as ktr
 PUBLIC = {
     "keras_temporal_reg": """
         RandomAffine RegularizedModel blend callbacks choose_alpha choose_strength data evaluate
-        finetune image losses metrics process reproduce steady tasks transforms
+        finetune image losses metrics pair process reproduce steady tasks transforms
     """,
     "keras_temporal_reg.data": """
-        augment check_numerics from_directory from_hdf5 pair_with_transformed with_teacher
+        augment check_numerics from_directory from_hdf5 pair pair_with_transformed with_teacher
     """,
     "keras_temporal_reg.losses": """
         SparseJacobianLoss TransformInvarianceLoss is_regularized sparse_jacobian
