@@ -209,7 +209,8 @@ def _add_finetune(commands: Any) -> None:
         "--targets",
         **cli_options.FOLDER,
         help="a folder with the ideal output for each of them, under the same name; without it, "
-        "the images are the targets and the task makes the inputs from them",
+        "the images are the targets and the task makes the inputs from them; self: what the model "
+        "makes of the same crops before",
     )
     add("--output", type=Path, required=True, metavar="OUT", help="the new model; a new name")
     cli_options.add_options(
@@ -222,10 +223,11 @@ def _finetune(
     model: Path, output: Path, inputs: Path, targets: Path | None, as_json: bool, **options: Any
 ) -> int:
     from keras_temporal_reg.finetuning import api
+    from keras_temporal_reg.finetuning import result as results
 
     _import_task(options["task"])
     result = api.finetune(model, output, inputs, targets, **options)
-    _print(result, as_json, api.show)
+    _print(result, as_json, results.show)
     return 0
 
 

@@ -223,7 +223,9 @@ def evaluate_clips(
 
 
 def _with_provenance(
-    evaluated: evaluation_clips.EvaluationClip, clip: Path, models: Sequence[Any]
+    evaluated: evaluation_clips.EvaluationClip,
+    clip: Path,
+    models: Sequence[Any] | Mapping[str, Any],
 ) -> evaluation_clips.EvaluationClip:
     """The clip, with a note on each model that was steadied on other footage."""
     paths = () if isinstance(models, Mapping) else models

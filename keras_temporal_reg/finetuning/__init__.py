@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     {
         "Choice": "choice",
-        "FineTuned": "api",
+        "FineTuned": "result",
         "FinetuneConfig": "config",
         "Trial": "choice",
         "blend": "blending",

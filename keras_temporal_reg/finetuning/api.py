@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import callbacks, saved_models, tasks
+from keras_temporal_reg import callbacks, metrics, saved_models, tasks
 from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.finetuning import (
     blending,
@@ -30,62 +31,14 @@ from keras_temporal_reg.finetuning import (
 )
 from keras_temporal_reg.finetuning.checkpoints import RunFolder
 from keras_temporal_reg.finetuning.choice import Choice
-from keras_temporal_reg.finetuning.config import MEMBERS, FinetuneConfig
+from keras_temporal_reg.finetuning.config import MEMBERS, PLAIN, FinetuneConfig
 from keras_temporal_reg.finetuning.options import takes_options
+from keras_temporal_reg.finetuning.result import FineTuned
 from keras_temporal_reg.io import atomic, progress
 from keras_temporal_reg.transforms import RandomAffine
 
 PARTS = 10  # of a run; after each it is validated and saved
-
-
-@dataclasses.dataclass(frozen=True)
-class FineTuned:
-    """What a run did.
-
-    Attributes:
-        output: the model that was written.
-        choice: which blend was chosen, and why; None where one network was trained.
-        plot: a plot of that choice; None likewise.
-        method: the regularizer; ``"blend"`` where members were blended.
-        alpha: its strength; of a blend, the mean of its members'.
-        task: name of the task.
-        steps: how many were trained, of all members; fewer than the option says after early
-            stopping.
-        pictures: number of images that were trained on.
-        validation_pictures: number of images that were held out.
-        skipped: ``name: reason`` of each image that was not used, or not to choose the strength.
-        trainings: name of each network that was trained to what its training did.
-        members: the folder of the members; None where they were not kept.
-        seconds: of training, over all parts of an interrupted run; the search comes on top.
-        versions: of Python, TensorFlow, Keras and this package.
-    """
-
-    output: Path
-    choice: Choice | None
-    plot: Path | None
-    method: str
-    alpha: float
-    task: str
-    steps: int
-    pictures: int
-    validation_pictures: int
-    skipped: list[str]
-    trainings: Mapping[str, training.History]
-    members: Path | None
-    seconds: float
-    versions: dict[str, str]
-
-    @property
-    def loss(self) -> list[float]:
-        """Mean of the loss over each part of the last training."""
-        return [*self.trainings.values()][-1].loss
-
-    @property
-    def val_loss(self) -> list[float]:
-        """The reconstruction loss on the images that were held out, after each part of the last
-        training.
-        """
-        return [*self.trainings.values()][-1].val_loss
+SELF = "self"  # in place of a folder of targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +51,13 @@ class _Job:
     images: data.ImageData
     transform: RandomAffine
     run: RunFolder
+    teacher: keras.Model | None = None
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of the members: with itself as the teacher, a plain one learns nothing."""
+        taught = self.teacher is not None
+        return tuple(name for name in self.config.members if not (taught and name == PLAIN))
 
 
 @deprecation.renamed_arguments(values="value_range")
@@ -129,7 +89,8 @@ def finetune(
         inputs: a folder of images to train on, the network's inputs.
         targets: a folder of images with the same names, apart from the suffix: the desired outputs,
             of the inputs' size times the model's scale. None: the task makes inputs and targets
-            from `inputs`.
+            from `inputs`. ``"self"``: the model's own outputs before, on the same crops
+            (self-distillation); blends are then judged by `metrics.verdict_without_reference`.
         **options: the fields of `FinetuneConfig`, as keyword arguments.
 
     Returns:
@@ -160,20 +121,26 @@ def finetune(
     task = _task_of(config)
     preflight.check_packages(config)
     model, output = Path(model), Path(output)
+    taught = targets == SELF or targets == Path(SELF)
     format = saved_models.format_for(output, saved_models.format_of(model))
     preflight.check_output(model, output, format)
     with atomic.locked(output):
         keras.utils.set_random_seed(config.seed)
-        base = saved_models.load(model, allow_code=config.allow_code, for_training=True).model
+        base, teacher = (
+            saved_models.load(model, allow_code=config.allow_code, for_training=True).model
+            if wanted
+            else None
+            for wanted in (True, taught)
+        )
         shape = data.crop_shape(base, task, config.crop, has_targets=targets is not None)
         preflight.check_model(base, output, format)
-        images = data.prepare(
-            Path(inputs), None if targets is None else Path(targets), task, shape, config
-        )
-        run = RunFolder(output.parent / f".{output.name}.training", _settings(config, base, images))
+        folder = None if targets is None or taught else Path(targets)
+        images = data.prepare(Path(inputs), folder, task, shape, config, has_teacher=taught)
+        settings = {**_settings(config, base, images), "has_teacher": taught}
+        run = RunFolder(output.parent / f".{output.name}.training", settings)
         if not config.resume:
             run.delete()
-        job = _Job(config, task, base, images, _transform_of(config), run)
+        job = _Job(config, task, base, images, _transform_of(config), run, teacher)
         for begun in (run, *(_member_run(job, name) for name in MEMBERS)):
             begun.check_settings()
         choice, plot, kept, skipped = None, None, None, [*images.skipped]
@@ -209,33 +176,6 @@ def finetune(
     )
 
 
-def show(result: FineTuned) -> None:
-    """Print what a run did."""
-    for name, history in result.trainings.items():
-        print(
-            f"Fine-tuned for {result.task}, {name}: {history.steps} steps on {result.pictures} "
-            f"images, {history.seconds:.0f} s."
-        )
-        if history.val_loss:
-            print(
-                f"Reconstruction loss on {result.validation_pictures} held-out images: "
-                f"{history.val_loss[0]:.5f} after the first part, {history.val_loss[-1]:.5f} after "
-                f"the last, {min(history.val_loss):.5f} at best."
-            )
-    if result.choice is not None:
-        share = result.choice.seconds / max(result.seconds, 1e-9)
-        print(
-            f"Blend of {len(result.choice.trials)} evaluated in {result.choice.seconds:.0f} s, "
-            f"{100 * share:.0f} % of the time of the fine-tunings: {result.choice.reason}"
-        )
-        print(f"Blends: {result.plot}")
-    if result.members is not None:
-        print(f"Members: {result.members}")
-    for reason in result.skipped:
-        print(f"Skipped: {reason}")
-    print(f"Written: {result.output}")
-
-
 def _task_of(config: FinetuneConfig) -> tasks.Task:
     task = tasks.find(config.task) if isinstance(config.task, str) else config.task
     if config.value_range is None:
@@ -269,7 +209,7 @@ class _Blended(NamedTuple):
 def _blend(job: _Job, plot: Path) -> _Blended:
     """Train the members, choose their best blend, and give the model its weights."""
     config, shape = job.config, job.images.shape
-    runs = {name: _member_run(job, name) for name in config.members}
+    runs = {name: _member_run(job, name) for name in job.members}
     clips, too_small = _validation_clips(job)
     validation_clips.check_results(job.model, clips)
     original = members.values_of(job.model)
@@ -283,6 +223,11 @@ def _blend(job: _Job, plot: Path) -> _Blended:
         values[name] = members.values_of(job.model)
     low, high = config.value_range or (0.0, 1.0)
     baseline = job.task.baseline if shape.scale == job.task.scale else None
+    judge: strength_search.Judge | None
+    if job.teacher is None:
+        judge, baseline_psnr = None, validation_clips.baseline_psnr(clips, baseline, high - low)
+    else:
+        judge, baseline_psnr = metrics.verdict_without_reference, math.nan
     strength = config.blend_strength
     assert strength is not None
     with progress.bars(config.show_progress) as start:
@@ -290,9 +235,10 @@ def _blend(job: _Job, plot: Path) -> _Blended:
             job.model,
             values,
             clips,
-            validation_clips.baseline_psnr(clips, baseline, high - low),
+            baseline_psnr,
             strength=strength,
             value_range=high - low,
+            judge=judge,
             batches=_statistics(job),
             advance=start("choosing the blend", strength_search.evaluations([*runs], strength)),
         )
@@ -309,6 +255,8 @@ def _blend(job: _Job, plot: Path) -> _Blended:
 def _validation_clips(job: _Job) -> tuple[list[validation_clips.ClipArrays], list[str]]:
     """The clips to choose the blend on, and the images that are too small to be filmed."""
     config, shape = job.config, job.images.shape
+    if job.teacher is not None:
+        return _taught_clips(job)
     if config.clip is not None:
         unit_task = _task_of(dataclasses.replace(config, value_range=None))
         reference = None if config.reference is None else Path(config.reference)
@@ -322,6 +270,18 @@ def _validation_clips(job: _Job) -> tuple[list[validation_clips.ClipArrays], lis
     ), too_small
 
 
+def _taught_clips(job: _Job) -> tuple[list[validation_clips.ClipArrays], list[str]]:
+    """The same, with the teacher's results as targets."""
+    if job.config.clip is not None:
+        raise ValueError(
+            "clip cannot be used with targets 'self': ktr steady trains on a clip and judges on "
+            f"it. Received: clip {job.config.clip}"
+        )
+    stills, too_small = validation_clips.stills_of(job.images)
+    filmed = validation_clips.gather(None, None, stills, None, job.config.seed)
+    return [validation_clips.with_results_of(job.teacher, clip) for clip in filmed], too_small
+
+
 def _member_run(job: _Job, name: str) -> RunFolder:
     return RunFolder(job.run.path / name, job.run.settings)
 
@@ -332,7 +292,7 @@ def _save_members(
     """Save each member beside the output, for `blend`."""
     folder = output.with_name(f"{output.stem}.members")
     folder.mkdir(exist_ok=True)
-    for name in job.config.members:
+    for name in job.members:
         blending.assign(job.model, values, {name: 1.0})
         saved_models.save(job.model, folder / f"{name}{output.suffix}", format)
     return folder
@@ -350,6 +310,7 @@ def _train(job: _Job, name: str, loss: Any, run: RunFolder) -> training.History:
         job.transform,
         make_input=images.make_input,
         pair_fraction=config.pair_fraction,
+        teacher=job.teacher,
     )
     schedule.compile_for(network, loss, config.learning_rate, config.steps)
     batches: Any = images.batches

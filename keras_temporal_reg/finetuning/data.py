@@ -31,6 +31,7 @@ class ImageData:
         make_input: makes x from crops of y; None where images have x and y.
         batch_size: crops per step.
         seed: fixes order, crops and flips.
+        has_teacher: whether a teacher makes the targets: batches are then ``(x,)``.
     """
 
     training: Sequence[_directory.Pair]
@@ -41,12 +42,14 @@ class ImageData:
     make_input: Callable[..., tf.Tensor] | None
     batch_size: int
     seed: int
+    has_teacher: bool = False
 
     def batches(self, start: int, stop: int) -> tf.data.Dataset:
         """Random crops and flips for the steps from `start` to before `stop`."""
         samples = _crops.from_loader(self.training, self.load, self.shape)
         indices = _crops.by_step(samples.count, self.batch_size, self.seed, start, stop)
-        return _crops.batches(samples, indices, flips=True, make_input=self.make_input)
+        dataset = _crops.batches(samples, indices, flips=True, make_input=self.make_input)
+        return dataset.map(lambda x, y: (x,)) if self.has_teacher else dataset
 
     def validation(self) -> tf.data.Dataset | None:
         """The centers of the images that are held out, the same ones each time."""
@@ -55,7 +58,7 @@ class ImageData:
         samples = _crops.from_loader(self.held_out, self.load, self.shape)
         indices = _crops.by_epoch(samples.count, self.batch_size, self.seed, shuffle=False)
         dataset = _crops.batches(samples, indices, center=True, make_input=self.make_input)
-        return dataset.cache()
+        return (dataset.map(lambda x, y: (x,)) if self.has_teacher else dataset).cache()
 
     def names_of_step(self, step: int) -> list[str]:
         """The names of the images of a step, one per row."""
@@ -64,13 +67,25 @@ class ImageData:
 
 
 def prepare(
-    inputs: Path, targets: Path | None, task: Task, shape: _crops.CropShape, config: FinetuneConfig
+    inputs: Path,
+    targets: Path | None,
+    task: Task,
+    shape: _crops.CropShape,
+    config: FinetuneConfig,
+    has_teacher: bool = False,
 ) -> ImageData:
     """Find the usable images, and choose those to hold out.
+
+    With a teacher, images are inputs, and samples hold them as x and as y, until it makes y.
 
     Raises:
         ImageError: if fewer than two images are usable.
     """
+    if has_teacher:
+        shape = shape._replace(scale=1)
+        task = dataclasses.replace(
+            task, encode=_input_twice(task), encode_input=None, make_input=None
+        )
     load = _directory.loader(task)
     usable, skipped = _directory.usable_pairs(_directory.pairs_in(inputs, targets), load, shape)
     # Shuffled, so that the images of one scene do not all go to one side.
@@ -87,7 +102,16 @@ def prepare(
         make_input=task.make_input if targets is None else None,
         batch_size=config.batch_size,
         seed=config.seed,
+        has_teacher=has_teacher,
     )
+
+
+def _input_twice(task: Task) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    def encode(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = task.input(rgb)
+        return x, x
+
+    return encode
 
 
 def crop_shape(model: Any, task: Task, crop: int | None, has_targets: bool) -> _crops.CropShape:

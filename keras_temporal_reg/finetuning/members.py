@@ -53,10 +53,11 @@ def network_of(
     perturbation: Any = None,
     make_input: Any = None,
     pair_fraction: float = 1.0,
+    teacher: Any = None,
 ) -> RegularizedModel:
     """The network that a member is trained as."""
     wrapper = Unregularized if name == PLAIN else RegularizedModel
-    return wrapper(model, transform, perturbation, make_input, pair_fraction)
+    return wrapper(model, transform, perturbation, make_input, pair_fraction, teacher)
 
 
 def loss_of(name: str, reconstruction: Any = "mse", contrast: float = DEFAULT_CONTRAST) -> Any:

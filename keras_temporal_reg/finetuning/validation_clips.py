@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_temporal_reg import metrics
+from keras_temporal_reg import metrics, transforms
 from keras_temporal_reg.core import seeding
 from keras_temporal_reg.data import _crops
 from keras_temporal_reg.evaluation import camera, inference, optical_flow
@@ -157,6 +157,13 @@ def with_flow(x: np.ndarray, y: np.ndarray, pictures: np.ndarray) -> ClipArrays:
             f"{len(pictures)} frames"
         )
     return ClipArrays(x, y, *optical_flow.of_clip(pictures), cuts)
+
+
+def with_results_of(teacher: Any, clip: ClipArrays) -> ClipArrays:
+    """The clip, whose targets are x itself, with the results of a network as targets."""
+    y = inference.runner(teacher, *clip.x.shape[1:])(clip.x)
+    motion = transforms.rescale_transforms(clip.motion, clip.x.shape[1:3], y.shape[1:3])
+    return clip._replace(y=y, motion=motion)
 
 
 def stills_of(data: ImageData) -> tuple[list[Still], list[str]]:

@@ -13,11 +13,12 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import footage
 from helpers.models import KERAS_3, NAMES, OWN_FORMATS, ROOT, network
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-import keras_temporal_reg.finetuning.api as module
+import keras_temporal_reg.finetuning.result as result_module
 from keras_temporal_reg import metrics, saved_models, tasks
 from keras_temporal_reg.data import _crops as crops
 from keras_temporal_reg.experiments import scenes
@@ -934,7 +935,7 @@ def test_clips_that_do_not_fit_are_named_before_training(denoiser, photos, tmp_p
 
 
 def test_what_was_done_is_shown(tmp_path, capsys):
-    result = module.FineTuned(
+    result = result_module.FineTuned(
         output=tmp_path / "t.keras",
         choice=a_choice(),
         plot=tmp_path / "t.strength.png",
@@ -951,7 +952,7 @@ def test_what_was_done_is_shown(tmp_path, capsys):
         versions={},
     )
     assert (result.loss, result.val_loss) == ([0.2, 0.1], [0.4, 0.3])
-    module.show(result)
+    result_module.show(result)
     shown = capsys.readouterr().out
     assert "Fine-tuned for colorization, plain: 4 steps on 7 images, 5 s." in shown
     assert "0.40000 after the first part, 0.30000 after the last" in shown
@@ -962,3 +963,36 @@ def test_what_was_done_is_shown(tmp_path, capsys):
         "Skipped: a.png: too small",
     ):
         assert line in shown.splitlines()
+
+
+def test_a_model_can_be_its_own_teacher_on_a_folder_of_images(photos, tmp_path):
+    """The members are steadier than the original and near its results; nothing else is given."""
+    saved_models.save(footage.flickering(), tmp_path / "network.keras", "keras")
+    result = finetune(
+        tmp_path / "network.keras",
+        tmp_path / "steady.keras",
+        photos,
+        "self",
+        steps=40,
+        batch_size=4,
+        crop=32,
+        learning_rate=2e-3,
+        contrast=1.0,
+        validation=0.4,
+        show_progress=False,
+    )
+    assert [*result.trainings] == ["sparse-jacobian", "transform-invariance"]
+    assert result.choice.compared_with == "original" and result.choice.chosen is not None
+    start = next(t for t in result.choice.trials if [*t.weights] == ["original"])
+    assert start.measures["error"] == pytest.approx(0.0, abs=1e-3)
+    assert result.choice.chosen.measures["flicker"] < 0.95 * start.measures["flicker"]
+    with pytest.raises(ValueError, match="clip cannot be used with targets 'self'"):
+        finetune(
+            tmp_path / "network.keras",
+            tmp_path / "other.keras",
+            photos,
+            "self",
+            clip=photos,
+            strength=0.5,
+            **{**QUICK, "alpha": None},
+        )

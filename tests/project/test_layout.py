@@ -63,6 +63,7 @@ TESTED_ELSEWHERE = {
     "core/seeding": "data/test_pairing.py and test_model.py, through what draws",
     "core/validation": "the tests of what checks its arguments",
     "finetuning/options": "finetuning/test_config.py",
+    "finetuning/result": "finetuning/test_api.py",
     "io/video/_clip": "io/video/test_reader.py",
     "steadying/job": "steadying/test_api.py",
     "saved_models/_errors": "saved_models/test_loading.py",
