@@ -64,8 +64,8 @@ def main(model: str) -> None:
     results = [inference.runner(network, *clip.x.shape[1:])(clip.x) for clip in clips]
     before = [clip.measures(result) for clip, result in zip(clips, results)]
     grey = baseline_psnr(clips, colorization.baseline)
-    print("| fake | flicker | PSNR | structure | contrast | outcome | reasons |")
-    print("| --- " * 7 + "|")
+    print("| fake | flicker | PSNR | structure | detail | contrast | outcome | reasons |")
+    print("| --- " * 8 + "|")
     for name, fake in FAKES.items():
         after = [clip.measures(fake(result)) for clip, result in zip(clips, results)]
         found = metrics.verdict(mean(before), mean(after), grey)
@@ -73,6 +73,7 @@ def main(model: str) -> None:
         print(
             f"| {name} | x {new['flicker'] / old['flicker']:.2f} "
             f"| {new['psnr'] - old['psnr']:+.2f} dB | {new['structure'] - old['structure']:+.3f} "
+            f"| x {new['detail'] / old['detail']:.2f} "
             f"| {old['contrast_ratio']:.2f} to {new['contrast_ratio']:.2f} "
             f"| {found.outcome.name.replace('_', ' ')} | {'; '.join(found.reasons)} |"
         )

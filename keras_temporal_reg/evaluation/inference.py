@@ -157,7 +157,8 @@ def _compiled(model: Any, shape: tuple[int, ...], value_range: tuple[float, floa
     # Some layers of Keras 3 need a known height and width. Autograph would hide the network's own
     # words in its error messages.
     signature = [tf.TensorSpec([None, *shape], tf.float32)]
-    return tf.function(call, input_signature=signature, autograph=False)
+    # A partial, since TensorFlow counts traces by code, and would warn of many runners.
+    return tf.function(functools.partial(call), input_signature=signature, autograph=False)
 
 
 def _tile_within(memory: float, model: Any, size: Size, channels: int, multiple: int) -> Size:

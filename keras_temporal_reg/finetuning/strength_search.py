@@ -33,6 +33,7 @@ _SHARE = 0.75
 _LIMITS = {
     "psnr_drop": _SHARE * limits.PSNR_DROP,
     "structure_drop": _SHARE * limits.STRUCTURE_DROP,
+    "detail_drop": _SHARE * limits.DETAIL_DROP,
     "contrast_shift": _SHARE * limits.CONTRAST_SHIFT,
 }
 

@@ -119,6 +119,13 @@ MEASURES: Mapping[str, Measure] = types.MappingProxyType(
                 "higher",
             ),
             Measure(
+                "detail",
+                "Detail",
+                "Share of the edges of the reference that the result has at the same places. "
+                "Blurring lowers it; noise does not raise it.",
+                "nearer to 1",
+            ),
+            Measure(
                 "warping_error",
                 "Warping error",
                 "Squared difference of neighbouring frames that their motion does not explain (Lai "

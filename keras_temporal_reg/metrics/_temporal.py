@@ -162,6 +162,7 @@ class Stability:
         self._high_passed = np.zeros(3)  # sums of squares of hp(v), hp(p) and hp(p - v)
         self._centred = np.zeros(3)  # sums of v v, p p and v p about the frames' means
         self._squared_error = 0.0  # sum of squares of p - v
+        self._gradients = np.zeros(2)  # sums of grad p grad v and of grad v grad v
         self._deviations: Any = np.zeros(1)  # sums over frames of those of v and p, per channel
         self._frame_errors: list[float] = []
         self._pixel_errors: Any = 0.0  # sum over frames of the squares of hp(p - v)
@@ -208,6 +209,7 @@ class Stability:
         )
         self._centred += [vv.sum(), pp.sum(), vp.sum()]
         self._deviations = self._deviations + np.sqrt(np.stack([vv, pp]) / centred_v.shape[1])
+        self._gradients += _gradient_products(p, v)
         error = (p - v).ravel()
         self._squared_error += float(np.dot(error, error))
 
@@ -248,8 +250,9 @@ class Stability:
 
         Returns:
             ``smoothness``, ``contrast_ratio``, ``relative_smoothness``, ``temporal_error``,
-            ``structure``, ``psnr`` (of values in [0, 1]) and ``error``: the root mean square of p -
-            v, in % of the contrast of v.
+            ``structure``, ``psnr`` (of values in [0, 1]), ``error``: the root mean square of p - v,
+            in % of the contrast of v; and ``detail``: ``<grad p, grad v> / <grad v, grad v>``, the
+            share of the edges of v that p has at the same places, whatever noise it has elsewhere.
 
         Raises:
             ValueError: with fewer than 2 frames.
@@ -269,6 +272,7 @@ class Stability:
             "structure": float(vp / math.sqrt(vv * pp)) if vv * pp > 0 else math.nan,
             "psnr": decibels(self._squared_error / (self.frames * math.prod(self._shape))),
             "error": 100.0 * math.sqrt(_ratio(self._squared_error, vv)),
+            "detail": float(_ratio(*self._gradients)),
         }
 
     def _rest(self) -> tuple[np.ndarray, np.ndarray]:
@@ -348,6 +352,15 @@ def _centred(frame: np.ndarray) -> np.ndarray:
     # First about one pixel, so that a flat frame gives an exact zero.
     planes = planes - planes[:, :1]
     return planes - planes.mean(axis=1, keepdims=True)
+
+
+def _gradient_products(p: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Sums of products of the differences between neighbouring pixels: p and v, v and v."""
+    found = np.zeros(2)
+    for axis in (0, 1):
+        of_v, of_p = (np.diff(frame, axis=axis).ravel() for frame in (v, p))
+        found += [np.dot(of_p, of_v), np.dot(of_v, of_v)]
+    return found
 
 
 def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:

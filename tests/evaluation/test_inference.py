@@ -114,3 +114,12 @@ def test_a_network_that_returns_smaller_images_is_refused():
     smaller = keras.Sequential([keras.Input((None, None, 3)), layers.AveragePooling2D(2)])
     with pytest.raises(ValueError, match=r"1, 2, 3, \.\.\. times their size"):
         inference.runner(smaller, 32, 32, 3)
+
+
+def test_many_runners_give_no_warning_of_retracing(caplog):
+    network = keras.Sequential(
+        [keras.Input((None, None, 1)), keras.layers.Conv2D(1, 3, padding="same")]
+    )
+    for size in range(8, 20):
+        inference.runner(network, size, size, 1)(np.zeros((1, size, size, 1), np.float32))
+    assert "retracing" not in caplog.text

@@ -27,6 +27,7 @@ def expected(v, p, sigma=2.0):
     smoothness = np.sqrt((hp_v**2).sum() / (hp_p**2).sum())
     contrast = np.mean(p.std(axis=(1, 2)).mean(axis=0) / v.std(axis=(1, 2)).mean(axis=0))
     centred = [(u - u.mean(axis=(1, 2), keepdims=True)).ravel() for u in (v, p)]
+    edges = [np.concatenate([np.diff(u, axis=a).ravel() for a in (1, 2)]) for u in (v, p)]
     return {
         "smoothness": smoothness,
         "contrast_ratio": contrast,
@@ -34,6 +35,8 @@ def expected(v, p, sigma=2.0):
         "temporal_error": np.sqrt((hp_error**2).sum() / (hp_v**2).sum()),
         "structure": np.corrcoef(*centred)[0, 1],
         "psnr": 10 * np.log10(1 / np.mean((v - p) ** 2)),
+        "error": 100 * np.linalg.norm(v - p) / np.linalg.norm(centred[0]),
+        "detail": edges[0] @ edges[1] / (edges[0] @ edges[0]),
     }
 
 
@@ -369,3 +372,28 @@ def test_the_old_name_of_fast_errors_is_deprecated():
     with pytest.warns(DeprecationWarning, match="fast_errors"):
         per_frame, _ = stability.flicker()
     np.testing.assert_array_equal(per_frame, stability.fast_errors()[0])
+
+
+def test_detail_is_the_share_of_the_edges_of_the_reference():
+    rng = np.random.default_rng(0)
+    v = rng.uniform(size=(4, 32, 40, 2))
+    assert metrics.stability(v, 0.3 * v + 0.4)["detail"] == pytest.approx(0.3)
+    noisy = v + 0.5 * rng.normal(size=v.shape)
+    assert metrics.stability(v, noisy)["detail"] == pytest.approx(1.0, abs=0.05)
+    # A Gaussian multiplies each frequency of a periodic pattern by a known number.
+    rows, columns = np.mgrid[:32, :40]
+    v = np.sin(2 * np.pi * 3 * rows / 32) + np.sin(2 * np.pi * 4 * columns / 40)
+    v = np.repeat(v[np.newaxis, ..., np.newaxis], 2, axis=0)
+    blurred = ndimage.gaussian_filter(v, (0, 2, 2, 0), mode="wrap")
+    gains = [np.exp(-0.5 * (2 * 2 * np.pi * f) ** 2) for f in (3 / 32, 4 / 40)]
+    found = metrics.stability(v, blurred)["detail"]
+    assert min(gains) - 0.01 < found < max(gains) + 0.01
+
+
+def test_error_is_in_percent_of_contrast():
+    rng = np.random.default_rng(0)
+    v = rng.uniform(size=(4, 16, 16, 3))
+    p = v + 0.1 * rng.normal(size=v.shape)
+    sigma = np.sqrt(v.var(axis=(1, 2)).sum(-1).mean())
+    expected = 100 * np.sqrt(np.square(p - v).sum(-1).mean()) / sigma
+    assert metrics.stability(v, p)["error"] == pytest.approx(expected)

@@ -53,6 +53,20 @@ def test_a_limit_that_is_broken_makes_a_trade_off(key, inside, outside):
     assert price.startswith("flicker x 0.80 for ") and title in price
 
 
+def test_detail_may_fall_by_5_percent_where_it_is_measured():
+    before = {**BEFORE, "detail": 0.4}
+
+    def judged(detail):
+        return metrics.verdict(before, {**before, **LESS, "detail": detail}, 26.0)
+
+    assert judged(0.3801).outcome is Outcome.STABILIZED
+    assert judged(0.3799).reasons == ("flicker x 0.80 for detail x 0.95",)
+    assert judged(math.nan).outcome is Outcome.TRADE_OFF
+    assert "detail x 1.25" in judged(0.5).reasons
+    flat = {**before, "detail": math.nan}
+    assert metrics.verdict(flat, {**flat, **LESS}, 26.0).outcome is Outcome.STABILIZED
+
+
 @pytest.mark.parametrize(
     "key, value",
     [("psnr", 40.0), ("structure", 0.99), ("contrast_ratio", 1.0), ("contrast_ratio", 1.1)],
@@ -213,7 +227,7 @@ def test_a_single_clip_is_not_counted():
 def test_the_changes_hold_the_values_before_and_after():
     changes = judge(LESS).changes
     assert changes["flicker"] == (10.0, 8.0)
-    assert {*changes} == {*BEFORE}
+    assert {*changes} == {*BEFORE, "detail"}
 
 
 VERDICTS = {
@@ -257,3 +271,50 @@ def test_the_argument_names_of_earlier_versions_are_deprecated():
     with pytest.warns(DeprecationWarning, match="baseline_psnr"):
         verdict = metrics.verdict(BEFORE, {**BEFORE, **LESS}, trivial_psnr=26.0)
     assert verdict.outcome is Outcome.STABILIZED
+
+
+# Without a reference
+
+ORIGINAL = {"flicker": 10.0}
+STEADIER = {"flicker": 7.0, "error": 8.0, "contrast_ratio": 0.98}
+
+
+def judge_without(changes=(), **parameters):
+    return metrics.verdict_without_reference(ORIGINAL, {**STEADIER, **dict(changes)}, **parameters)
+
+
+@pytest.mark.parametrize(
+    "changes, outcome",
+    [
+        ({}, Outcome.STABILIZED),
+        ({"flicker": 9.499}, Outcome.STABILIZED),
+        ({"flicker": 9.501}, Outcome.NO_GAIN),
+        ({"flicker": math.nan}, Outcome.NO_GAIN),
+        ({"error": 12.499}, Outcome.STABILIZED),
+        ({"error": 12.501}, Outcome.TRADE_OFF),
+        ({"error": math.nan}, Outcome.TRADE_OFF),
+        ({"contrast_ratio": 0.951}, Outcome.STABILIZED),
+        ({"contrast_ratio": 0.949}, Outcome.TRADE_OFF),
+        ({"contrast_ratio": 1.051}, Outcome.TRADE_OFF),
+        ({"contrast_ratio": math.nan}, Outcome.TRADE_OFF),
+    ],
+)
+def test_without_a_reference_results_must_stay_near_those_of_the_original(changes, outcome):
+    assert judge_without(changes).outcome is outcome
+
+
+def test_limits_without_a_reference_are_parameters():
+    assert judge_without(least_fall=0.4).outcome is Outcome.NO_GAIN
+    assert judge_without(most_change=0.5).outcome is Outcome.TRADE_OFF
+    assert judge_without(contrast_shift=0.01).outcome is Outcome.TRADE_OFF
+
+
+def test_without_a_reference_the_sentence_states_the_change():
+    found = judge_without({"error": 20.0})
+    assert found.sentence == (
+        "TRADE OFF: flicker x 0.70 for results that differ from the original's by 20.0 % of "
+        "contrast, where that flickers by 10.0 %."
+    )
+    clips = [(ORIGINAL, STEADIER), (ORIGINAL, {**STEADIER, "flicker": 10.0})]
+    assert "in 1 of 2 clips" in judge_without(clips=clips).reasons
+    assert found.changes["error"] == (0.0, 20.0)
