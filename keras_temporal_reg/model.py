@@ -199,6 +199,7 @@ class RegularizedModel(keras.Model):
         return super().train_step(self.pair(*keras.utils.unpack_x_y_sample_weight(data)))
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Keras's own step, against the teacher's outputs where the data have no targets."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if y is None and self.teacher is not None:
             y = _teacher.targets_of(self.teacher, x)

@@ -14,6 +14,8 @@ KEYS = {
     "stability_temporal_error",
     "stability_structure",
     "stability_psnr",
+    "stability_error",
+    "stability_detail",
 }
 
 

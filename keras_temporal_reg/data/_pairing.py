@@ -85,10 +85,8 @@ def pair_with_transformed(
     seeds = seeding.seed_pairs(seeding.chosen_seed(transform, seed))
 
     def paired(element: tuple[Any, ...], drawn: tf.Tensor) -> tuple[Any, ...]:
-        x, y, *weights = element
-        weight = weights[0] if weights else None
-        found = pair(x, y, seed=drawn, sample_weight=weight, **options._asdict())
-        return found[: len(element)]
+        x, y, weight = (*element, None)[:3]
+        return pair(x, y, seed=drawn, sample_weight=weight, **options._asdict())[: len(element)]
 
     # Layers that keep a random state must not run in parallel: they would draw the same twice.
     stateless = perturbation is None and make_input is None
@@ -155,8 +153,8 @@ def pair(
         pair_fraction: share of the samples that get a counterpart, in (0, 1].
 
     Returns:
-        ``x``, ``y_true`` and ``sample_weight``, each sample followed by its counterpart: ``B +
-        ceil(pair_fraction B)`` rows. `y_true` has one more channel, which carries T to the loss.
+        ``x``, ``y_true`` and ``sample_weight``, each sample followed by its counterpart, if it has
+        one. `y_true` has one more channel, which carries T to the loss.
 
     Raises:
         ValueError: for tensors of the wrong rank, or sizes that one motion cannot fit.

@@ -335,7 +335,7 @@ def show(result: Evaluation) -> None:
     from rich import console, markup, table
 
     # Not the 80 columns that a pipe reports, which would squeeze the table.
-    terminal = console.Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    terminal = console.Console(highlight=False, width=None if sys.stdout.isatty() else 170)
     grid = table.Table(title=f"Mean of {len(result.clips)} clip(s)", expand=False)
     grid.add_column("result")
     for measure in MEASURES.values():

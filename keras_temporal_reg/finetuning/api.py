@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg import callbacks, metrics, saved_models, tasks
+from keras_temporal_reg import callbacks, saved_models, tasks
 from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.finetuning import (
     blending,
@@ -126,12 +126,7 @@ def finetune(
     preflight.check_output(model, output, format)
     with atomic.locked(output):
         keras.utils.set_random_seed(config.seed)
-        base, teacher = (
-            saved_models.load(model, allow_code=config.allow_code, for_training=True).model
-            if wanted
-            else None
-            for wanted in (True, taught)
-        )
+        base, teacher = _load(model, config), _load(model, config) if taught else None
         shape = data.crop_shape(base, task, config.crop, has_targets=targets is not None)
         preflight.check_model(base, output, format)
         folder = None if targets is None or taught else Path(targets)
@@ -174,6 +169,10 @@ def finetune(
         seconds=round(sum(history.seconds for history in trainings.values()), 1),
         versions=saved_models.versions(),
     )
+
+
+def _load(model: Path, config: FinetuneConfig) -> keras.Model:
+    return saved_models.load(model, allow_code=config.allow_code, for_training=True).model
 
 
 def _task_of(config: FinetuneConfig) -> tasks.Task:
@@ -223,13 +222,13 @@ def _blend(job: _Job, plot: Path) -> _Blended:
         values[name] = members.values_of(job.model)
     low, high = config.value_range or (0.0, 1.0)
     baseline = job.task.baseline if shape.scale == job.task.scale else None
+    strength = config.blend_strength
+    assert strength is not None
     judge: strength_search.Judge | None
     if job.teacher is None:
         judge, baseline_psnr = None, validation_clips.baseline_psnr(clips, baseline, high - low)
     else:
-        judge, baseline_psnr = metrics.verdict_without_reference, math.nan
-    strength = config.blend_strength
-    assert strength is not None
+        judge, baseline_psnr = strength_search.judge_without_reference(strength), math.nan
     with progress.bars(config.show_progress) as start:
         choice = strength_search.search(
             job.model,

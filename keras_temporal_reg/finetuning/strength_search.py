@@ -8,6 +8,7 @@ are evaluated on validation clips and judged by `metrics.verdict`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
@@ -185,6 +186,19 @@ def _judge_by(baseline_psnr: float, limits: Mapping[str, float]) -> Judge:
         return metrics.verdict(before, after, baseline_psnr, clips=clips, **limits)
 
     return judge
+
+
+def judge_without_reference(strength: float | str) -> Judge:
+    """For targets that are the results of the original: `metrics.verdict_without_reference`, by
+    three quarters of its limits where the strength is to be found.
+    """
+    if strength != AUTO:
+        return metrics.verdict_without_reference
+    return functools.partial(
+        metrics.verdict_without_reference,
+        most_change=_SHARE * limits.MOST_CHANGE,
+        contrast_shift=_SHARE * limits.CONTRAST_SHIFT,
+    )
 
 
 def evaluations(members: Sequence[str], strength: float | str = AUTO) -> int:

@@ -283,7 +283,7 @@ def _train_and_choose(
             strength=config.strength,
             alphas=ALPHAS,
             value_range=float(np.ptp(clips[0].y)),
-            judge=metrics.verdict_without_reference,
+            judge=strength_search.judge_without_reference(config.strength),
             batches=members.statistics_batches(
                 job.model, job.batches(0, steps).map(lambda x: (x,))
             ),

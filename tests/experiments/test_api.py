@@ -51,7 +51,7 @@ def trained(monkeypatch):
     """Replace training, for speed, by weights that follow from the loss; list its steps."""
     steps = []
 
-    def train(network, batches, count, advance):
+    def train(network, batches, count, advance, callbacks=()):
         alpha = getattr(network.loss, "alpha", 0.0)
         noise = np.random.default_rng((count, int(100 * alpha)))
         network.set_weights([w + noise.normal(0.0, 0.01, w.shape) for w in network.get_weights()])

@@ -82,7 +82,7 @@ def test_all_that_is_promised_is_written(steadied, model):
         "steady.strength.png",
     }
     page = result.report.read_text(encoding="utf-8")
-    assert "STABILIZED" in page and "other" in page and "since no reference was given" in page
+    assert "other" in page and "since no reference was given" in page
     record = json.loads((folder / "steady.steadied.json").read_text())
     assert record["weights"] == dict(result.choice.weights)
     loaded, original = keras.models.load_model(result.output), keras.models.load_model(model)
@@ -98,7 +98,7 @@ def test_the_blend_is_judged_by_the_results_of_the_original(steadied):
     assert start.measures["error"] == pytest.approx(0.0, abs=1e-3)
     chosen = choice.chosen
     assert chosen.outcome == "stabilized"
-    assert chosen.measures["error"] <= metrics._verdict.MOST_CHANGE * start.measures["flicker"]
+    assert chosen.measures["error"] <= 0.75 * 1.5 * start.measures["flicker"]
     assert choice.floor < start.measures["flicker"]
 
 
