@@ -132,6 +132,7 @@ def test_a_loss_of_a_users_own_that_does_not_compile_still_trains():
     assert np.isfinite(tf.function(loss)(y_true, y_pred))
 
 
+@pytest.mark.slow
 def test_pairing_is_the_same_in_every_context():
     motion = ktr.RandomAffine(seed=0)
     y = paired_batch()[1]

@@ -42,7 +42,7 @@ def trained(x, y=None, teacher=None, loss=None, **options):
     return student, model
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "loss", [ktr.losses.SparseJacobianLoss(0.8), ktr.losses.TransformInvarianceLoss(0.8)]
 )

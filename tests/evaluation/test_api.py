@@ -194,6 +194,7 @@ def test_a_grey_clip_has_no_colours_to_measure(tmp_path):
     assert "grey, is already right" in " ".join(result.clips[0].notes)
 
 
+@pytest.mark.slow
 def test_a_still_has_exact_motion(tmp_path):
     noise = np.random.default_rng(0).uniform(size=(90, 120, 3))
     image_files.write(tmp_path / "still.png", ndimage.gaussian_filter(noise, (3, 3, 0)))

@@ -127,6 +127,7 @@ def test_flicker_is_of_the_output_by_the_motion_of_the_reference(pairs):
     assert math.isnan(result.measures[REFERENCE]["psnr"])
 
 
+@pytest.mark.slow
 def test_two_shots_have_the_measures_of_each(pairs):
     """Weighted by their numbers of frames; flicker and warping error by their pairs."""
     other = moving(11, seed=5)

@@ -284,6 +284,7 @@ def test_other_settings_train_too(method, plain, photos, tmp_path):
     assert result.val_loss[0] > 1.0  # of values up to 255
 
 
+@pytest.mark.slow
 def test_an_own_task(plain, photos, tmp_path):
     negatives = tasks.Task(
         "negatives",
@@ -442,6 +443,7 @@ class Interrupt:
         monkeypatch.setattr(RunFolder, "write", written)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_gives_the_weights_of_an_undisturbed_one(
     models, photos, tmp_path, monkeypatch
 ):
@@ -965,6 +967,7 @@ def test_what_was_done_is_shown(tmp_path, capsys):
         assert line in shown.splitlines()
 
 
+@pytest.mark.slow
 def test_a_model_can_be_its_own_teacher_on_a_folder_of_images(photos, tmp_path):
     """The members are steadier than the original and near its results; nothing else is given."""
     saved_models.save(footage.flickering(), tmp_path / "network.keras", "keras")

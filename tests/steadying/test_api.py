@@ -102,6 +102,7 @@ def test_the_blend_is_judged_by_the_results_of_the_original(steadied):
     assert choice.floor < start.measures["flicker"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_gives_the_same_weights(steadied, clip, model, tmp_path, monkeypatch):
     whole, _ = steadied
     output = tmp_path / "steady.keras"
@@ -127,6 +128,7 @@ def test_an_interrupted_run_gives_the_same_weights(steadied, clip, model, tmp_pa
     assert not (tmp_path / ".steady.keras.training").exists()
 
 
+@pytest.mark.slow
 def test_a_strength_of_zero_is_the_original(clip, model, tmp_path):
     result = ktr.steady(model, clip, tmp_path / "same.keras", **{**QUICK, "steps": 2}, strength=0)
     assert dict(result.choice.weights) == {"original": 1.0}
@@ -134,6 +136,7 @@ def test_a_strength_of_zero_is_the_original(clip, model, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_where_no_blend_is_steadier_nothing_is_written(clip, model, tmp_path):
     output = tmp_path / "none.keras"
     options = {**QUICK, "steps": 2, "learning_rate": 1e-9, "method": "transform-invariance"}
@@ -144,6 +147,7 @@ def test_where_no_blend_is_steadier_nothing_is_written(clip, model, tmp_path):
     assert output.is_file() and result.steps == 2
 
 
+@pytest.mark.slow
 def test_the_time_sets_the_steps(clip, model, tmp_path, capsys):
     options = {**QUICK, "steps": None, "method": "sparse-jacobian", "show_progress": True}
     result = ktr.steady(model, clip, tmp_path / "a.keras", **options, minutes=0.01, strength=1)
@@ -189,6 +193,7 @@ def test_models_that_cannot_be_steadied_are_refused_by_name(tmp_path, clip):
     refused(tmp_path, path, clip, "output shape", saved_models.ModelError)
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_stopped(tmp_path, clip, model):
     refused(tmp_path, model, clip, "loss", learning_rate=1e20)
 
