@@ -148,7 +148,7 @@ def _add_evaluate(commands: Any) -> None:
         **cli_options.CLIPS,
         dest="references",
         default=[],
-        help="the ideal output, one per --clip; without it, results are compared with the input",
+        help="the ideal output, one per --clip; without it, models are compared with the first",
     )
     add(
         "--still",

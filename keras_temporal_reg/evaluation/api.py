@@ -45,8 +45,8 @@ class Evaluation:
     """The result of `evaluate`.
 
     Attributes:
-        verdict: on the last model against the first, by the rule of `metrics.verdict`; None with
-            one model, or without references.
+        verdict: on the last model against the first, by the rule of `metrics.verdict`, or of
+            `metrics.verdict_without_reference`; None with one model.
         outcome: that of the verdict.
         excess_removed: share of the flicker of the first model, beyond that of the reference, which
             the last one does not have (`metrics.excess_removed`); None where it is not defined.
@@ -114,8 +114,8 @@ def evaluate(
         output: folder for ``report.html`` and ``evaluation.json``, created if it does not exist.
             None: nothing is written.
         references: what the models should return, one per clip. Without, a task that makes its
-            input from the target (colorization) takes the clip itself; other tasks compare with
-            the input, and no verdict is given.
+            input from the target (colorization) takes the clip itself; for other tasks the first
+            model is the original, and the others are compared with its results.
         stills: images that a virtual camera moves over: their motion is known exactly.
         task: a task of `tasks`, its name, or the dotted path of a task of your own.
         value_range: the values of the models that stand for black and white.
