@@ -337,8 +337,8 @@ def _add_steady(commands: Any) -> None:
         **cli_options.CLIPS,
         dest="others",
         default=[],
-        help="a clip that is not trained on, to see in the report how the result does on it; "
-        "repeatable",
+        help="a clip that is not trained on, to see in a second report how the result does on "
+        "it; repeatable",
     )
     declared = {field.name: field for field in dataclasses.fields(SteadyConfig)}
     cli_options.add_options(parser, *declared, declared=declared)

@@ -21,6 +21,7 @@ from keras_temporal_reg import metrics, saved_models
 from keras_temporal_reg.evaluation import api as evaluation
 from keras_temporal_reg.evaluation import clips as evaluation_clips
 from keras_temporal_reg.evaluation import inference, optical_flow, processing
+from keras_temporal_reg.evaluation.api import Evaluation
 from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.finetuning import (
     blending,
@@ -41,6 +42,8 @@ from keras_temporal_reg.steadying.config import ALPHAS, SteadyConfig, check_path
 from keras_temporal_reg.steadying.job import Job, prepare
 
 PARTS = 5  # of a training; after each the run is saved
+# What measuring and showing a frame of the clip takes, in units of the optical flow of a pair.
+_FLOWS_PER_FRAME = 12
 _LEAST_FLICKER = 0.1  # in % of contrast; a flicker below cannot be seen
 STEADIED = "steadied"
 
@@ -55,8 +58,9 @@ class Steadied:
         report: the page that compares before and after.
         plot: of the blends that were evaluated.
         choice: which blend was chosen, and why.
-        evaluation: of the original and the steadied network on the clips; the clips that were not
-            trained on come last.
+        evaluation: of the original and the steadied network on the clips.
+        others: the same on the clips that were not trained on; None without any. Its report is in
+            the folder ``STEM.others``.
         network: a sentence on what the network takes and returns.
         frames: a sentence on the frames that were used.
         window: a sentence on what was trained on: crops or whole frames.
@@ -71,7 +75,8 @@ class Steadied:
     report: Path
     plot: Path
     choice: Choice
-    evaluation: evaluation.Evaluation
+    evaluation: Evaluation
+    others: Evaluation | None
     network: str
     frames: str
     window: str
@@ -110,7 +115,8 @@ def steady(
             none for a SavedModel; any other keeps the format of `model`. The report goes to the
             folder ``STEM.report`` beside it.
         video: where the steadied clip goes, with its sound; None: it is not written.
-        others: clips that are not trained on; the report says how the result does on them.
+        others: clips that are not trained on; a report of their own says how the result does on
+            them.
         command: how this was called, for the report.
         **options: the fields of `SteadyConfig`, as keyword arguments.
 
@@ -147,21 +153,26 @@ def steady(
         judged, floor, rest = _judged_clips(job)
         steps = _choose_steps(job, rest, started)
         choice, trained = _train_and_choose(job, judged, floor, steps, output)
-        evaluated, written = _write(job, choice, output, format, video, others, command)
+        notes = _write_results(job, choice, output, format, video)
+        evaluated = _evaluate(job, job.footage.clips, _beside(output, "report"), command)
+        on_others = None
+        if others:
+            on_others = _evaluate(job, others, _beside(output, "others"), command)
         job.run.delete()
     return Steadied(
         output=output,
         video=video,
         report=evaluated.report,  # type: ignore[arg-type]
-        plot=_plot(output),
+        plot=_beside(output, "strength.png"),
         choice=choice,
         evaluation=evaluated,
+        others=on_others,
         network=job.inferred.description,
         frames=job.footage.describe(),
         window=job.window.reason,
         steps=trained,
         seconds=round(time.monotonic() - started, 1),
-        notes=written,
+        notes=notes,
         versions=saved_models.versions(),
     )
 
@@ -170,14 +181,17 @@ def show(result: Steadied) -> None:
     """Print what was done."""
     print(f"Blend of {len(result.choice.trials)}: {result.choice.reason}")
     evaluation.show(result.evaluation)
+    if result.others is not None:
+        print("On the clips that it was not steadied on:")
+        evaluation.show(result.others)
     for note in result.notes:
         print(note)
     written = [result.output, *([result.video] if result.video else []), result.plot]
     print(f"Written in {result.seconds:.0f} s: {', '.join(map(str, written))}")
 
 
-def _plot(output: Path) -> Path:
-    return output.with_name(f"{output.stem}.strength.png")
+def _beside(output: Path, suffix: str) -> Path:
+    return output.with_name(f"{output.stem}.{suffix}")
 
 
 def _judged_clips(job: Job) -> tuple[list[ClipArrays], float, float]:
@@ -215,9 +229,9 @@ def _judged_clips(job: Job) -> tuple[list[ClipArrays], float, float]:
             f"of the model must flicker by at least {_LEAST_FLICKER:g} % of contrast. "
             f"Received: {found}"
         )
-    shown = min(job.footage.frames, 1000)
     blends = strength_search.evaluations(job.config.methods, job.config.strength)
-    rest = blends * per_frame * len(x) + shown * (3 * per_frame + 2 * per_pair)
+    rest = blends * per_frame * len(x)
+    rest += job.footage.frames * (3 * per_frame + _FLOWS_PER_FRAME * per_pair)
     return [clip], floor, rest
 
 
@@ -293,57 +307,48 @@ def _train_and_choose(
             ),
         )
     choice = dataclasses.replace(choice, floor=floor)
-    choice.plot(_plot(output))
+    plot = _beside(output, "strength.png")
+    choice.plot(plot)
     if not choice.weights:
         raise ValueError(
             f"strength {config.strength!r} found no blend, so no model was written. "
-            f"{choice.reason} The blends are drawn in {_plot(output)}. What was trained is kept: "
-            "the same call with a strength in [0, 1] takes that blend all the same"
+            f"{choice.reason} The blends are drawn in {plot}. What was trained is kept: the "
+            " same call with a strength in [0, 1] takes that blend all the same"
         )
     return choice, trained
 
 
-def _write(
-    job: Job,
-    choice: Choice,
-    output: Path,
-    format: str,
-    video_path: Path | None,
-    others: Sequence[str | Path],
-    command: str | None,
-) -> tuple[evaluation.Evaluation, tuple[str, ...]]:
-    """Write the model, the clip and the report.
-
-    Returns:
-        The evaluation of the report, and notes.
-    """
-    config, inferred = job.config, job.inferred
-    notes: list[str] = []
+def _write_results(
+    job: Job, choice: Choice, output: Path, format: str, video_path: Path | None
+) -> tuple[str, ...]:
+    """Write the model and the clip; returns notes."""
     saved_models.save(job.model, output, format)
-    if video_path is not None:
-        processed = processing.process(
-            job.model,
-            job.footage.clips[0],
-            video_path,
-            task=inferred.task,
-            value_range=inferred.value_range,
-            memory=config.memory,
-            rate=config.rate,
-            show_progress=config.show_progress,
-        )
-        notes += processed.notes
-    clips = [
-        *job.footage.clips,
-        *(Path(other) for other in others),
-    ]
-    evaluated = evaluation.evaluate_clips(
-        [evaluation_clips.of_clip(clip, None, inferred.task, config.rate) for clip in clips],
+    saved_models.write_record(output, job.footage.clips, {"weights": choice.weights})
+    if video_path is None:
+        return ()
+    return processing.process(
+        job.model,
+        job.footage.clips[0],
+        video_path,
+        task=job.inferred.task,
+        value_range=job.inferred.value_range,
+        memory=job.config.memory,
+        rate=job.config.rate,
+        show_progress=job.config.show_progress,
+    ).notes
+
+
+def _evaluate(
+    job: Job, clips: Sequence[str | Path], folder: Path, command: str | None
+) -> Evaluation:
+    """Compare the result with the original on clips, and write a report."""
+    config, inferred = job.config, job.inferred
+    return evaluation.evaluate_clips(
+        [evaluation_clips.of_clip(Path(clip), None, inferred.task, config.rate) for clip in clips],
         {ORIGINAL: job.teacher, STEADIED: job.model},
-        output.with_name(f"{output.stem}.report"),
+        folder,
         EvaluationConfig(inferred.task, inferred.value_range, memory=config.memory),
         show_progress=config.show_progress,
         command=command,
         settings={"steadied_on": [str(clip) for clip in job.footage.clips]},
     )
-    saved_models.write_record(output, job.footage.clips, {"weights": choice.weights})
-    return evaluated, tuple(notes)

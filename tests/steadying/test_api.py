@@ -77,12 +77,16 @@ def test_all_that_is_promised_is_written(steadied, model):
         "other",
         "steady.keras",
         "steady.mp4",
+        "steady.others",
         "steady.report",
         "steady.steadied.json",
         "steady.strength.png",
     }
     page = result.report.read_text(encoding="utf-8")
-    assert "other" in page and "since no reference was given" in page
+    assert "since no reference was given" in page
+    assert [clip.name for clip in result.evaluation.clips] == ["moving"]
+    assert [clip.name for clip in result.others.clips] == ["other"]
+    assert result.others.report == folder / "steady.others" / "report.html"
     record = json.loads((folder / "steady.steadied.json").read_text())
     assert record["weights"] == dict(result.choice.weights)
     loaded, original = keras.models.load_model(result.output), keras.models.load_model(model)
