@@ -313,7 +313,7 @@ def _train_and_choose(
         raise ValueError(
             f"strength {config.strength!r} found no blend, so no model was written. "
             f"{choice.reason} The blends are drawn in {plot}. What was trained is kept: the "
-            " same call with a strength in [0, 1] takes that blend all the same"
+            "same call with a strength in [0, 1] takes that blend all the same"
         )
     return choice, trained
 
