@@ -166,6 +166,7 @@ def test_a_seed_repeats_order_crops_and_motion(tmp_path):
     assert np.abs(first[0] - other[0]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_plain_model_and_a_regularized_one_train_on_it(tmp_path):
     folder_of(tmp_path / "x", [(16, 16)] * 6)
 

@@ -111,6 +111,7 @@ def test_validation_is_against_targets_where_there_are_some():
     assert model.evaluate(x, truth, verbose=0) == pytest.approx(own + penalty, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_loaded_with_its_teacher(tmp_path):
     x = inputs()
     _, model = trained(x, teacher=network(seed=5))

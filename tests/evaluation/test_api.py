@@ -209,6 +209,7 @@ def test_a_still_has_exact_motion(tmp_path):
     assert result.mean["x2"]["warping_error"] < 1e-3
 
 
+@pytest.mark.slow
 def test_cuts_are_found_in_the_reference_and_named(tmp_path):
     truth = np.concatenate([moving(7), 1.0 - moving(7)[:, ::-1]])
     clips = [as_folder(tmp_path / "clip", noisy(truth)), as_folder(tmp_path / "truth", truth)]

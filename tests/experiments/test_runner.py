@@ -98,6 +98,7 @@ def test_a_training_that_collapses_is_started_anew(setting, monkeypatch):
     np.testing.assert_array_equal(base.weights[0], made[2].get_weights()[0])
 
 
+@pytest.mark.slow
 def test_a_network_that_always_collapses_is_an_error(setting, monkeypatch):
     monkeypatch.setattr(runner, "PROBED_STEP", 1)
 

@@ -248,6 +248,7 @@ def test_pairs_of_images_train_a_restoration(plain, tmp_path):
     assert (result.task, result.pictures, result.validation_pictures) == ("restoration", 3, 1)
 
 
+@pytest.mark.slow
 def test_pairs_may_differ_by_the_scale_of_the_model(models, tmp_path):
     for folder, size in (("x", 32), ("y", 64)):
         (tmp_path / folder).mkdir()
@@ -484,6 +485,7 @@ def test_a_broken_checkpoint_is_named(plain, photos, tmp_path):
         finetune(plain, tmp_path / "t.keras", photos, task="denoising", **QUICK)
 
 
+@pytest.mark.slow
 def test_early_stopping_stops_early(plain, photos, tmp_path):
     options = {**QUICK, "task": "denoising", "steps": 6, "learning_rate": 0.5}
     result = finetune(plain, tmp_path / "t.keras", photos, early_stopping=1, **options)
@@ -536,6 +538,7 @@ def test_a_form_that_does_not_come_back_is_found_before_training(photos, tmp_pat
     assert os.listdir(tmp_path) == ["network.keras"]
 
 
+@pytest.mark.slow
 def test_logs_on_request(plain, photos, tmp_path):
     options = {**QUICK, "task": "denoising", "logs": tmp_path / "logs"}
     if importlib.util.find_spec("tensorboard") is None:

@@ -26,7 +26,12 @@ NETWORKS = {
     "sparse-jacobian": (0.99, 0.3),
     "transform-invariance": (0.9, 0.1),
 }
-LIMITS = {"psnr_drop": 0.075, "structure_drop": 0.0075, "contrast_shift": 0.0375}
+LIMITS = {
+    "psnr_drop": 0.075,
+    "structure_drop": 0.0075,
+    "detail_drop": 0.0375,
+    "contrast_shift": 0.0375,
+}
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 

@@ -345,6 +345,7 @@ def test_the_order_of_samples_makes_no_difference(loss_class):
     np.testing.assert_allclose(permuted, of_all[order], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_graph_and_xla_give_what_eager_gives():
     y_true, y_pred, weights = paired_batch(3, 0.5, random_images(3, 3, 1))
     both = [

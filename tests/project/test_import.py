@@ -103,6 +103,7 @@ def test_the_command_is_imported_without_tensorflow():
     assert output == "[]\n"
 
 
+@pytest.mark.slow
 def test_library_needs_none_of_the_extras():
     output = output_of(
         f"""

@@ -183,6 +183,7 @@ def test_a_clip_without_flicker_is_left_alone(tmp_path, model):
     refused(tmp_path, path, black, "nothing to steady.* Received: no contrast")
 
 
+@pytest.mark.slow
 def test_models_that_cannot_be_steadied_are_refused_by_name(tmp_path, clip):
     frozen = flickering()
     frozen.trainable = False

@@ -70,6 +70,7 @@ def test_reduce_lr_on_plateau_follows_a_measure_of_ours():
     assert float(model.optimizer.learning_rate.numpy()) == pytest.approx(0.001)
 
 
+@pytest.mark.slow
 def test_model_checkpoint_keeps_the_steadiest_which_trains_on(tmp_path):
     path = tmp_path / "best.keras"
     keep = keras.callbacks.ModelCheckpoint(str(path), MEASURE, mode="min", save_best_only=True)

@@ -102,6 +102,7 @@ def test_gradients_of_mixed_precision_are_those_of_full_precision(loss, route, p
     assert not np.array_equal(high, gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("name", ["mixed_float16", "mixed_bfloat16"])
 def test_the_loss_sees_the_motion_that_was_drawn(name, route, policy):
@@ -237,6 +238,7 @@ def test_a_non_finite_gradient_is_undone():
     assert said.startswith("the gradient of batch 2")
 
 
+@pytest.mark.slow
 def test_finite_numbers_train_as_without_a_check():
     x, y = samples(12)
 
