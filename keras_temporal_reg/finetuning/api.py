@@ -241,6 +241,8 @@ def _blend(job: _Job, plot: Path) -> _Blended:
             batches=_statistics(job),
             advance=start("choosing the blend", strength_search.evaluations([*runs], strength)),
         )
+    if job.teacher is not None:  # that of the targets, which are the original's results
+        choice = dataclasses.replace(choice, floor=math.nan)
     choice.plot(plot)
     if not choice.weights:
         raise ValueError(

@@ -44,8 +44,9 @@ class Choice:
         reason: why this one, in words.
         trials: all blends that were evaluated.
         compared_with: the network that the verdicts compare with.
-        floor: flicker of the references, mean over the validation clips.
-        baseline_psnr: of the baseline prediction, in dB.
+        floor: flicker of the references, mean over the validation clips; of the input where there
+            are none, and NaN where that was not measured.
+        baseline_psnr: of the baseline prediction, in dB; NaN where there are no references.
         seconds: that the search took.
     """
 
@@ -90,9 +91,13 @@ class Choice:
         if self.chosen is not None:
             label = f"chosen: {self.chosen}"
             axis.scatter(*_place(self.chosen), s=160, c="none", edgecolors="black", label=label)
-        axis.axvline(self.floor, color="0.5", linestyle=":", label="flicker of the reference")
+        has_reference = not math.isnan(self.baseline_psnr)
+        floor = "flicker of the reference" if has_reference else "flicker of the input"
+        if not math.isnan(self.floor):
+            axis.axvline(self.floor, color="0.5", linestyle=":", label=floor)
         axis.set_xlabel("flicker, % of contrast (lower is better)")
-        axis.set_ylabel("PSNR, dB (higher is better)")
+        compared = "" if has_reference else f" to the results of {self.compared_with}"
+        axis.set_ylabel(f"PSNR{compared}, dB (higher is better)")
         axis.set_title(f"Blends of the fine-tunings, judged against {self.compared_with}")
         axis.margins(0.15)
         axis.legend(loc="upper left", bbox_to_anchor=(0.0, -0.12), ncols=2, fontsize="small")
