@@ -633,6 +633,7 @@ def mixed_precision():
     keras.mixed_precision.set_global_policy(policy)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_and_draws_anew_each_step(mixed_precision):
     x, y = samples()
     base = network()
@@ -650,6 +651,7 @@ def test_mixed_precision_trains_and_draws_anew_each_step(mixed_precision):
     assert model.predict(x, verbose=0).dtype == np.float16
 
 
+@pytest.mark.slow
 def test_mixed_precision_loss_equals_full_precision_roughly(mixed_precision):
     x, y = samples()
     motions = fixed_motions()

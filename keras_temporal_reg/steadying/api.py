@@ -242,12 +242,15 @@ def _choose_steps(job: Job, rest: float, started: float) -> int:
     if earlier is not None:
         return int(earlier.history["steps"])
     config, methods = job.config, job.config.methods
+    if config.steps is not None:
+        saved.write(Checkpoint({"steps": config.steps}, [], []))
+        return config.steps
     values = members.values_of(job.model)
     network = job.network(methods[0], 100)
     first_step, step = pace.measure(network, _endless(job))
     blending.assign(job.model, {ORIGINAL: values}, {ORIGINAL: 1.0})
     left = 60.0 * config.minutes - (time.monotonic() - started) - rest
-    steps = config.steps or pace.steps_within(left, first_step, step, len(methods))
+    steps = pace.steps_within(left, first_step, step, len(methods))
     found = pace.Pace(first_step, step, rest, len(methods), steps)
     progress.say(config.show_progress, found.describe())
     saved.write(Checkpoint({"steps": steps}, [], []))

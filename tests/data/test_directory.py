@@ -96,6 +96,7 @@ def test_a_task_makes_x_and_y(tmp_path):
     assert x.shape == (3, 8, 8, 1) and y.shape == (3, 8, 8, 2)
 
 
+@pytest.mark.slow
 def test_x_is_made_from_the_augmented_target_and_again_from_the_moved_one(tmp_path):
     folder_of(tmp_path / "x", [(32, 48)] * 4)
     dataset = ktr.data.from_directory(

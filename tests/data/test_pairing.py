@@ -607,6 +607,7 @@ def test_the_part_that_is_paired_changes_from_batch_to_batch():
     assert set(firsts) == {0, 1, 2, 3}
 
 
+@pytest.mark.slow
 def test_a_model_trains_on_partly_paired_data():
     dataset = ktr.data.pair_with_transformed(
         dataset_of(*samples(8)), ktr.RandomAffine(seed=0), pair_fraction=0.25

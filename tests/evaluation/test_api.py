@@ -299,6 +299,7 @@ def test_a_network_that_does_not_fit_the_task_is_named(noisy_clip):
         run({"grey": grey}, [noisy_clip[0]])
 
 
+@pytest.mark.slow
 def test_models_of_one_name_get_folders_in_their_names(tmp_path, noisy_clip):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -191,6 +191,7 @@ def test_of_many_cuts_the_note_names_some():
     assert describe([*range(1, 9)], 100).startswith("8 cuts, at frames 2, 3, 4, 5, 6 and 3 more;")
 
 
+@pytest.mark.slow
 def test_pairs_that_were_not_sampled_have_no_flicker(pairs, monkeypatch):
     monkeypatch.setattr(clip_evaluator, "FLOW_PAIRS", 5)
     sampled = evaluate(clip_of(pairs), {"blur": blur()})

@@ -66,6 +66,7 @@ def test_the_same_seed_gives_the_same_batches(setting):
     assert np.any(_first(setting, PLAIN, 1)[0] != _first(setting, PLAIN, 2)[0])
 
 
+@pytest.mark.slow
 def test_all_methods_see_the_same_crops(setting):
     plain = _first(setting, PLAIN, 1)
     for name in ("noise-stability", JACOBIAN):

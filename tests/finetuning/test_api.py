@@ -180,6 +180,7 @@ def test_a_savedmodel_of_keras_2_is_fine_tuned_or_refused(of_keras_2, photos, tm
         check_tuned(of_keras_2 / "network", tmp_path / "tuned", photos)
 
 
+@pytest.mark.slow
 def test_the_suffix_asks_for_another_form(models, photos, tmp_path):
     result = super_resolve(models / "network.h5", tmp_path / "tuned.keras", photos, steps=1)
     assert saved_models.format_of(result.output) == "keras"
@@ -298,6 +299,7 @@ def test_an_own_task(plain, photos, tmp_path):
     assert result.task == "negatives"
 
 
+@pytest.mark.slow
 def test_a_model_of_a_fixed_size_is_given_that(photos, tmp_path):
     x = keras.Input((24, 32, 3))
     path = tmp_path / "fixed.keras"
@@ -312,6 +314,7 @@ def test_a_model_of_a_fixed_size_is_given_that(photos, tmp_path):
 # Images.
 
 
+@pytest.mark.slow
 def test_what_cannot_be_used_is_skipped_and_listed(plain, tmp_path):
     from PIL import Image
 
@@ -549,6 +552,7 @@ def test_logs_on_request(plain, photos, tmp_path):
         assert {p.name for p in (tmp_path / "logs").iterdir()} == {"train", "validation"}
 
 
+@pytest.mark.slow
 def test_a_bar_on_request(plain, photos, tmp_path, capsys):
     options = {**QUICK, "show_progress": True, "task": "denoising"}
     finetune(plain, tmp_path / "t.keras", photos, **options)
@@ -886,6 +890,7 @@ def test_a_blend_for_pairs_of_images_that_differ_by_a_scale(
     assert baseline_psnr > 25.0
 
 
+@pytest.mark.slow
 def test_a_blend_for_a_model_of_a_fixed_size(photos, tmp_path, hand_made):
     saved_models.save(small(0.7, (24, 32)), tmp_path / "n.keras", "keras")
     options = {**BLEND, "crop": None, "strength": 1.0}

@@ -97,6 +97,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_early_stopping_takes_the_weights_of_the_best_part(tmp_path):
     model = network(learning_rate=1.0)
     weights = {}

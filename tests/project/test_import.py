@@ -137,6 +137,7 @@ def test_library_needs_none_of_the_extras():
     assert output.endswith("imported\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not KERAS_3, reason="Keras 2 knows no other backend")
 def test_other_backend_is_refused_in_one_line():
     done = run("import keras_temporal_reg", KERAS_BACKEND="jax")

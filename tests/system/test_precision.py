@@ -289,6 +289,7 @@ def test_fine_tuning_names_the_picture_that_holds_no_number(folder, tmp_path, mo
     assert not (tmp_path / "steady.keras").exists()
 
 
+@pytest.mark.slow
 def test_fine_tuning_names_the_step_whose_loss_is_no_number(folder, tmp_path):
     def reconstruction(y_true, y_pred):
         return tf.square(y_pred - y_true) / 0.0
