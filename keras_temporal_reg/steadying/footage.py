@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_temporal_reg.io import video
+from keras_temporal_reg.io import image_files, video
 
 TRAINING_FRAMES = 96  # of all clips
 RUNS = 6  # of neighbouring frames that blends are judged on
@@ -89,7 +90,7 @@ def read(clips: Sequence[Path]) -> Footage:
     every = [(shot.clip, n) for shot in shots for n in range(shot.start, shot.stop)]
     is_apart = len(every) >= _APART * len(in_runs)
     usable = [place for place in every if not (is_apart and place in in_runs)]
-    chosen = {usable[n] for n in _evenly(len(usable), TRAINING_FRAMES)}
+    chosen = {usable[n] for n in evenly(len(usable), TRAINING_FRAMES)}
     kept = _frames_at(clips, chosen | in_runs)
     return Footage(
         clips=tuple(clips),
@@ -130,10 +131,10 @@ def _choose_runs(shots: Sequence[Shot]) -> list[Shot]:
     ]
     longest = max(piece.frames for piece in pieces)
     usable = [piece for piece in pieces if piece.frames == longest]
-    return [usable[n] for n in _evenly(len(usable), RUNS)]
+    return [usable[n] for n in evenly(len(usable), RUNS)]
 
 
-def _evenly(count: int, wanted: int) -> list[int]:
+def evenly(count: int, wanted: int) -> list[int]:
     """Up to `wanted` of the numbers below `count`, evenly spaced."""
     if count <= wanted:
         return [*range(count)]
@@ -147,16 +148,8 @@ def _frames_at(
     wanted = {*places}
     for number, clip in enumerate(clips):
         last = max((n for c, n in wanted if c == number), default=-1)
-        for n, frame in enumerate(video.frames(clip)):
-            if n > last:
-                break
+        # No further: what comes next may be damaged.
+        for n, frame in enumerate(itertools.islice(video.frames(clip), last + 1)):
             if (number, n) in wanted:
-                kept[number, n] = image_of(frame.pixels)
+                kept[number, n] = image_files.to_uint8(video.to_float32(frame.pixels))
     return kept
-
-
-def image_of(pixels: np.ndarray) -> np.ndarray:
-    """A frame as uint8, which needs a quarter of the memory of float32."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    return np.round(255.0 * np.clip(video.to_float32(pixels), 0.0, 1.0)).astype(np.uint8)

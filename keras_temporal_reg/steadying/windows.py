@@ -11,6 +11,7 @@ import numpy as np
 from keras_temporal_reg.data._crops import CropShape
 from keras_temporal_reg.evaluation import inference
 from keras_temporal_reg.saved_models import introspection
+from keras_temporal_reg.steadying import footage
 
 SIDES = (64, 96, 128, 192, 256)  # of crops of x, in pixels, from the cheapest
 # Root mean square of f(crop) minus the crop of f(frame), in % of the contrast of f(frame), away
@@ -107,5 +108,4 @@ def _difference(model: Any, frames: np.ndarray, results: np.ndarray, shape: Crop
 
 def sample_frames(frames: Sequence[np.ndarray], count: int = 3) -> np.ndarray:
     """Some frames, evenly spaced."""
-    places = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
-    return np.stack([frames[n] for n in places])
+    return np.stack([frames[n] for n in footage.evenly(len(frames), count)])

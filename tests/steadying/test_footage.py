@@ -70,3 +70,10 @@ def test_clips_that_cannot_be_used_are_refused_by_name(tmp_path):
     large = write_folder(tmp_path / "large", numbered(6))
     with pytest.raises(ValueError, match=r"one size. Received: small 12 x 8, large 16 x 16"):
         footage.read([small, large])
+
+
+def test_frames_before_a_damaged_one_are_used(tmp_path):
+    clip = write_folder(tmp_path / "clip", numbered(9))
+    (clip / "008.png").write_bytes(b"gone")
+    found = footage.read([clip])
+    assert found.frames == 8 and [number_of(frame) for frame in found.training] == [*range(8)]
