@@ -270,13 +270,13 @@ class ClipEvaluator:
     def _evaluation(self, is_complete: bool) -> ClipEvaluation:
         measures = {name: result.result() for name, result in self.results.items()}
         compared = {name: result for name, result in self.results.items() if result.is_compared}
-        fast_errors = {name: result.stability.fast_errors() for name, result in compared.items()}
-        reference = self.clip.reference
-        if self.original is not None:
+        reference, fast_errors = self.clip.reference, {}
+        if self.original is None:
+            fast_errors = {n: result.stability.fast_errors() for n, result in compared.items()}
+        else:
             reference = f"the results of {self.original}, since no reference was given"
             for name in compared:  # what flickers less than they do differs from them
                 measures[name]["temporal_error"] = math.nan
-            fast_errors = {}
         if measures[INPUT]["psnr"] > _PERFECT_PSNR:
             self.notes.append(
                 f"The baseline prediction, {self.config.task.baseline_name}, is already right (a "

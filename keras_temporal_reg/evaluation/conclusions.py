@@ -45,7 +45,7 @@ def judge(clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures]) -> metr
         tells whether the results are steady: neither flicker nor temporal error.
     """
     first, *others = model_names(mean)
-    if not others or len({clip.has_reference for clip in clips}) > 1:
+    if not others or _only_some_have_references(clips):
         return None
     if all(math.isnan(mean[first][key]) for key in ("flicker", "temporal_error")):
         return None
@@ -97,8 +97,8 @@ def summarize(
     names = model_names(mean)
     if verdict is not None:
         return f"{describe(verdict, removed, names)} {verdict.next_step}"
-    if not all(clip.has_reference for clip in clips):
-        which = " for some clips" if any(clip.has_reference for clip in clips) else ""
+    if not _has_references(clips):
+        which = " for some clips" if _only_some_have_references(clips) else ""
         return f"NOT JUDGED, since no reference was given{which}: {_against_input(mean)}."
     if len(names) > 1:
         return "NOT JUDGED, since neither flicker nor temporal error could be measured."
@@ -115,7 +115,7 @@ def warn_of_losses(
 ) -> tuple[str, ...]:
     """A sentence on each model that pays for its steadiness, where the verdict is on another."""
     others = model_names(mean)[1:]
-    if len({clip.has_reference for clip in clips}) > 1:
+    if _only_some_have_references(clips):
         return ()
     verdicts = {name: _judge(clips, mean, name) for name in others[:-1]}
     return tuple(
@@ -127,6 +127,10 @@ def warn_of_losses(
 
 def _has_references(clips: Sequence[ClipEvaluation]) -> bool:
     return all(clip.has_reference for clip in clips)
+
+
+def _only_some_have_references(clips: Sequence[ClipEvaluation]) -> bool:
+    return len({clip.has_reference for clip in clips}) > 1
 
 
 def _judge(

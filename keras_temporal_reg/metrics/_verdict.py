@@ -15,9 +15,8 @@ from keras_temporal_reg.core import deprecation
 LEAST_FALL = 0.05  # of flicker, as a share: less is within what a seed changes
 PSNR_DROP = 0.1  # dB: a smaller difference cannot be seen
 STRUCTURE_DROP = 0.01  # of a correlation, as little as 0.1 dB is
-DETAIL_DROP = (
-    0.05  # as a share; a blur of 0.7 pixels costs 0.07 to 0.13, the regularizers up to 0.03
-)
+# As a share: a blur of 0.7 pixels costs 0.07 to 0.13, the regularizers up to 0.03.
+DETAIL_DROP = 0.05
 CONTRAST_SHIFT = 0.05  # away from 1: twice what a seed changes
 # Of the results, as a share of the original's flicker, both per contrast. Where a hidden truth is
 # known (docs/results/steady.md), results within it are nearer to the truth than the original's.
@@ -161,24 +160,13 @@ def verdict(
             f"the baseline prediction, {baseline_psnr:.2f} dB"
         )
         return Verdict(Outcome.NOT_APPLICABLE, (reason,), changes)
-    prices: list[str] = []
-    kept: list[str] = []
-    for text, is_broken in (
+    limits = [
         _psnr(*changes["psnr"], psnr_drop),
         _structure(*changes["structure"], structure_drop),
         *([] if math.isnan(changes["detail"][0]) else [_detail(*changes["detail"], detail_drop)]),
         _contrast(*changes["contrast_ratio"], contrast_shift),
-    ):
-        (prices if is_broken else kept).append(text)
-    gain = _gain(before, after)
-    holds_in = _holds_in(clips, least_fall)
-    if not _falls(before, after, least_fall):
-        needed = f"{gain}, where a fall of {100 * least_fall:g} % is a gain"
-        return Verdict(Outcome.NO_GAIN, (needed, *holds_in, *prices), changes)
-    if prices:
-        price = f"{gain} for {' and '.join(prices)}"
-        return Verdict(Outcome.TRADE_OFF, (price, *holds_in), changes)
-    return Verdict(Outcome.STABILIZED, (gain, *holds_in, *kept), changes)
+    ]
+    return _judged(before, after, clips, least_fall, limits, changes)
 
 
 def verdict_without_reference(
@@ -223,9 +211,7 @@ def verdict_without_reference(
         "error": (0.0, error),
         "contrast_ratio": (1.0, contrast),
     }
-    gain = _gain(before, after)
-    holds_in = _holds_in(clips, least_fall)
-    texts = (
+    limits = [
         (
             f"results that differ from the original's by {error:.1f} % of contrast, where that "
             f"flickers by {start:.1f} %",
@@ -235,16 +221,29 @@ def verdict_without_reference(
             f"contrast {contrast:.2f} of the original's",
             not abs(contrast - 1.0) <= contrast_shift,
         ),
-    )
-    prices = [text for text, is_broken in texts if is_broken]
-    if not end <= (1.0 - least_fall) * start:
+    ]
+    return _judged(before, after, clips, least_fall, limits, changes)
+
+
+def _judged(
+    before: Measures,
+    after: Measures,
+    clips: Sequence[tuple[Measures, Measures]],
+    least_fall: float,
+    limits: Sequence[tuple[str, bool]],
+    changes: Mapping[str, tuple[float, float]],
+) -> Verdict:
+    """The verdict by the fall of flicker, and by limits: a phrase on each, and if it is broken."""
+    prices = [text for text, is_broken in limits if is_broken]
+    kept = [text for text, is_broken in limits if not is_broken]
+    gain = _gain(before, after)
+    holds_in = _holds_in(clips, least_fall)
+    if not _falls(before, after, least_fall):
         needed = f"{gain}, where a fall of {100 * least_fall:g} % is a gain"
         return Verdict(Outcome.NO_GAIN, (needed, *holds_in, *prices), changes)
     if prices:
-        return Verdict(
-            Outcome.TRADE_OFF, (f"{gain} for {' and '.join(prices)}", *holds_in), changes
-        )
-    kept = [text for text, _ in texts]
+        price = f"{gain} for {' and '.join(prices)}"
+        return Verdict(Outcome.TRADE_OFF, (price, *holds_in), changes)
     return Verdict(Outcome.STABILIZED, (gain, *holds_in, *kept), changes)
 
 
