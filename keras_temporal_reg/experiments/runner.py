@@ -79,16 +79,23 @@ def train_base(setting: Setting, advance: Advance) -> Base:
         ValueError: if all `ATTEMPTS` collapse.
     """
     config = setting.config
+    counted = 0
+
+    def count(steps: int) -> None:
+        nonlocal counted
+        counted += steps
+        advance(steps)
+
     for attempt in range(ATTEMPTS):
         keras.utils.set_random_seed(setting.seed + 10_000 * attempt)
         network, converged = setting.problem.network(config.channels), None
         try:
             if config.base_steps and config.rounds > 1:
-                converged = _train_to_convergence(network, setting, advance)
+                converged = _train_to_convergence(network, setting, count)
             elif config.base_steps:
-                _train_plain(network, setting, setting.seed, advance)
+                _train_plain(network, setting, setting.seed, count)
         except _Collapsed:
-            advance(1 - PROBED_STEP)  # the step that it stopped at was not counted
+            count(-counted)
             continue
         return Base(network.get_weights(), converged)
     raise ValueError(
