@@ -341,10 +341,9 @@ def _add_steady(commands: Any) -> None:
         "it; repeatable",
     )
     declared = {field.name: field for field in dataclasses.fields(SteadyConfig)}
-    cli_options.add_options(parser, *declared, declared=declared)
-    parser.add_argument(
-        "--json", dest="as_json", action="store_true", help="print the result as JSON"
-    )
+    names = [name for name in declared if name != "show_progress"]
+    cli_options.add_options(parser, *names, declared=declared)
+    cli_options.add_output_options(parser)
     parser.set_defaults(command="")
 
 

@@ -13,8 +13,6 @@ from keras_temporal_reg import tasks
 from keras_temporal_reg.data import _crops, _pairing
 from keras_temporal_reg.io import image_files
 
-CACHE_BYTES = 2**30  # of decoded images; the rest is read from its file each time
-
 
 class Pair(NamedTuple):
     """The files of a sample: one, or one for x and one for y."""
@@ -156,27 +154,14 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def loader(task: tasks.Task, cache_bytes: int = CACHE_BYTES) -> Callable[[Pair], _crops.Sample]:
+def loader(
+    task: tasks.Task, cache_bytes: int = _crops.CACHE_BYTES
+) -> Callable[[Pair], _crops.Sample]:
     """A function that reads the sample of a pair of files, and keeps up to so many bytes.
 
-    x is None where it is to be made from each crop of y. Nothing is dropped from the cache: of
-    images drawn at random, the first ones serve as well as the latest.
+    x is None where it is to be made from each crop of y.
     """
-    kept: dict[Pair, _crops.Sample] = {}
-    used = 0
-
-    def load(pair: Pair) -> _crops.Sample:
-        nonlocal used
-        if pair in kept:
-            return kept[pair]
-        sample = read_sample(pair, task)
-        size = sum(part.nbytes for part in sample if part is not None)
-        if used + size <= cache_bytes:
-            used += size
-            kept[pair] = sample
-        return sample
-
-    return load
+    return _crops.cached(lambda pair: read_sample(pair, task), cache_bytes)
 
 
 def read_sample(pair: Pair, task: tasks.Task) -> _crops.Sample:

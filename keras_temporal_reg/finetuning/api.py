@@ -7,9 +7,8 @@ interrupted run continues from its last checkpoint as if it had not been interru
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +28,7 @@ from keras_temporal_reg.finetuning import (
     training,
     validation_clips,
 )
-from keras_temporal_reg.finetuning.checkpoints import RunFolder
+from keras_temporal_reg.finetuning.checkpoints import RunFolder, digest
 from keras_temporal_reg.finetuning.choice import Choice
 from keras_temporal_reg.finetuning.config import MEMBERS, PLAIN, FinetuneConfig
 from keras_temporal_reg.finetuning.options import takes_options
@@ -121,7 +120,7 @@ def finetune(
     task = _task_of(config)
     preflight.check_packages(config)
     model, output = Path(model), Path(output)
-    taught = targets == SELF or targets == Path(SELF)
+    taught = targets in (SELF, Path(SELF))
     format = saved_models.format_for(output, saved_models.format_of(model))
     preflight.check_output(model, output, format)
     with atomic.locked(output):
@@ -135,7 +134,15 @@ def finetune(
         run = RunFolder(output.parent / f".{output.name}.training", settings)
         if not config.resume:
             run.delete()
-        job = _Job(config, task, base, images, _transform_of(config), run, teacher)
+        job = _Job(
+            config,
+            task,
+            base,
+            images,
+            members.transform_of(config.transform, config.seed),
+            run,
+            teacher,
+        )
         for begun in (run, *(_member_run(job, name) for name in MEMBERS)):
             begun.check_settings()
         choice, plot, kept, skipped = None, None, None, [*images.skipped]
@@ -180,13 +187,6 @@ def _task_of(config: FinetuneConfig) -> tasks.Task:
     if config.value_range is None:
         return task
     return tasks.with_value_range(task, *config.value_range)
-
-
-def _transform_of(config: FinetuneConfig) -> RandomAffine:
-    transform = RandomAffine() if config.transform is None else config.transform
-    if transform.seed is not None:
-        return transform
-    return RandomAffine.from_config({**transform.get_config(), "seed": config.seed})
 
 
 class _Blended(NamedTuple):
@@ -352,11 +352,7 @@ def _settings(config: FinetuneConfig, model: Any, images: data.ImageData) -> dic
     names = [(p.x.name, p.y and p.y.name) for p in (*images.held_out, *images.training)]
     return {
         **config.settings(),
-        "model": _digest([weights.tobytes() for weights in model.get_weights()]),
-        "images": _digest([str(names).encode()]),
+        "model": digest([weights.tobytes() for weights in model.get_weights()]),
+        "images": digest([str(names).encode()]),
         "keras": saved_models.keras_version(),
     }
-
-
-def _digest(parts: Sequence[bytes]) -> str:
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]

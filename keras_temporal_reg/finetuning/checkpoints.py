@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 import zipfile
@@ -118,3 +119,8 @@ class RunFolder:
 def _as_stored(value: np.ndarray) -> np.ndarray:
     # NumPy's files cannot hold bfloat16, of which float32 holds every value.
     return value.astype(np.float32) if value.dtype.name == "bfloat16" else value
+
+
+def digest(parts: Sequence[bytes]) -> str:
+    """A few characters that tell data apart, for the settings of a run."""
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]

@@ -11,19 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.core import validation as checks
 from keras_temporal_reg.evaluation import config as evaluation_config
-from keras_temporal_reg.finetuning.options import (
-    check_values,
-    checked_names,
-    option,
-    settings_of,
-)
+from keras_temporal_reg.finetuning.options import CommandConfig, option
 
 METHODS = ("sparse-jacobian", "transform-invariance")
 PLAIN = "plain"
@@ -114,7 +109,7 @@ def _name(value: Any) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneConfig(CommandConfig):
     """The options of `finetune`, checked.
 
     Raises:
@@ -125,6 +120,8 @@ class FinetuneConfig:
         >>> FinetuneConfig(task="denoising", steps=500).learning_rate
         0.0001
     """
+
+    COMMAND = "finetune"
 
     task: Any = option(
         "restoration",
@@ -264,7 +261,7 @@ class FinetuneConfig:
     )
 
     def __post_init__(self) -> None:
-        check_values(self)
+        super().__post_init__()
         if self.early_stopping is not None and not self.validation:
             raise ValueError("early_stopping needs a validation above 0. Received: validation 0")
         if self.reference is not None and self.clip is None:
@@ -306,18 +303,9 @@ class FinetuneConfig:
         """The alpha of the one network that is trained where nothing is blended."""
         return SINGLE_ALPHA if self.alpha is None else float(self.alpha)
 
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> FinetuneConfig:
-        """Make the config of the keyword arguments of `finetune`.
-
-        Raises:
-            TypeError: for a name that is not an option.
-        """
-        return cls(**checked_names("finetune", cls, options))
-
     def settings(self) -> dict[str, Any]:
         """The options that must be the same when an interrupted run is resumed, as JSON."""
-        found = settings_of(self)
+        found = super().settings()
         # The members are the same whatever the strength, and so is one network's alpha by default.
         found["alpha"] = None if self.blend_strength is not None else self.single_alpha
         return found

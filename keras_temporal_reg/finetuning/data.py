@@ -49,7 +49,7 @@ class ImageData:
         samples = _crops.from_loader(self.training, self.load, self.shape)
         indices = _crops.by_step(samples.count, self.batch_size, self.seed, start, stop)
         dataset = _crops.batches(samples, indices, flips=True, make_input=self.make_input)
-        return dataset.map(lambda x, y: (x,)) if self.has_teacher else dataset
+        return self._without_targets(dataset)
 
     def validation(self) -> tf.data.Dataset | None:
         """The centers of the images that are held out, the same ones each time."""
@@ -58,7 +58,10 @@ class ImageData:
         samples = _crops.from_loader(self.held_out, self.load, self.shape)
         indices = _crops.by_epoch(samples.count, self.batch_size, self.seed, shuffle=False)
         dataset = _crops.batches(samples, indices, center=True, make_input=self.make_input)
-        return (dataset.map(lambda x, y: (x,)) if self.has_teacher else dataset).cache()
+        return self._without_targets(dataset).cache()
+
+    def _without_targets(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        return dataset.map(lambda x, y: (x,)) if self.has_teacher else dataset
 
     def names_of_step(self, step: int) -> list[str]:
         """The names of the images of a step, one per row."""

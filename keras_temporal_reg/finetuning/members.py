@@ -60,6 +60,14 @@ def network_of(
     return wrapper(model, transform, perturbation, make_input, pair_fraction, teacher)
 
 
+def transform_of(transform: RandomAffine | None, seed: int) -> RandomAffine:
+    """The transform of a run: where it has no seed it gets that of the run."""
+    transform = RandomAffine() if transform is None else transform
+    if transform.seed is not None:
+        return transform
+    return RandomAffine.from_config({**transform.get_config(), "seed": seed})
+
+
 def loss_of(name: str, reconstruction: Any = "mse", contrast: float = DEFAULT_CONTRAST) -> Any:
     """The loss that a member is trained with."""
     if name == PLAIN:

@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -48,43 +48,48 @@ def same_option(config_class: Any, name: str, **changes: Any) -> Any:
     return dataclasses.field(default=default, metadata={**field.metadata, **changes})
 
 
-def check_values(config: Any) -> None:
-    """Check the value of each field.
+@dataclasses.dataclass(frozen=True)
+class CommandConfig:
+    """What the configs of all commands share.
+
+    Attributes:
+        COMMAND: the name of the function, for messages.
 
     Raises:
-        ValueError: for one that is out of its range.
+        ValueError: for a value out of its range.
     """
-    for field in dataclasses.fields(config):
-        value, check = getattr(config, field.name), field.metadata["check"]
-        if check is not None and not (value is None and field.default is None):
-            check(field.name, value)
 
+    COMMAND: ClassVar[str] = ""
 
-def checked_names(
-    function: str, config_class: Any, options: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """The options of a function.
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, check = getattr(self, field.name), field.metadata["check"]
+            if check is not None and not (value is None and field.default is None):
+                check(field.name, value)
 
-    Raises:
-        TypeError: for a name that is not a field of the config.
-    """
-    accepted = [field.name for field in dataclasses.fields(config_class)]
-    unknown = [name for name in options if name not in accepted]
-    if unknown:
-        raise TypeError(
-            f"{function} has no option {', '.join(unknown)}. Accepted: {', '.join(accepted)}"
-        )
-    return options
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """Make the config of the keyword arguments of the function.
 
+        Raises:
+            TypeError: for a name that is not an option.
+        """
+        accepted = [field.name for field in dataclasses.fields(cls)]
+        unknown = [name for name in options if name not in accepted]
+        if unknown:
+            raise TypeError(
+                f"{cls.COMMAND} has no option {', '.join(unknown)}. Accepted: {', '.join(accepted)}"
+            )
+        return cls(**options)
 
-def settings_of(config: Any) -> dict[str, Any]:
-    """The values that must be the same when an interrupted run is resumed, as JSON."""
-    found = {}
-    for field in dataclasses.fields(config):
-        value, setting = getattr(config, field.name), field.metadata["setting"]
-        if setting is not None:
-            found[field.name] = None if value is None else setting(value)
-    return found
+    def settings(self) -> dict[str, Any]:
+        """The options that must be the same when an interrupted run is resumed, as JSON."""
+        found = {}
+        for field in dataclasses.fields(self):
+            value, setting = getattr(self, field.name), field.metadata["setting"]
+            if setting is not None:
+                found[field.name] = None if value is None else setting(value)
+        return found
 
 
 def takes_options(config_class: Any) -> Callable[[_Function], _Function]:

@@ -43,7 +43,7 @@ def image_sizes(model: Any, height: int, width: int, channels: int) -> ImageSize
         ModelError: if the model does not take and return one batch of images, takes another
             number of channels, or no size near this one.
     """
-    shape = _static_shape(model, "input")
+    shape = static_shape(model, "input")
     if shape is not None and shape[3] not in (None, channels):
         raise ModelError(
             f"the model must take images of {channels} channels, as the task makes them. "
@@ -61,7 +61,7 @@ def image_sizes(model: Any, height: int, width: int, channels: int) -> ImageSize
 
 def fixed_size(model: Any) -> tuple[int | None, int | None]:
     """Height and width of the images that a model takes; None where it takes any."""
-    shape = _static_shape(model, "input")
+    shape = static_shape(model, "input")
     return (None, None) if shape is None else (shape[1], shape[2])
 
 
@@ -71,7 +71,7 @@ def check_any_batch_size(model: Any) -> None:
     Raises:
         ModelError: if it takes one only.
     """
-    shape = _static_shape(model, "input")
+    shape = static_shape(model, "input")
     if shape is not None and shape[0] is not None:
         raise ModelError(
             "the model must take batches of any size, since training pairs them. "
@@ -97,7 +97,7 @@ def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
     # Random, since a task may sort or scale by the values.
     probe = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
     x, y = task.encode(probe)
-    inputs, outputs = _static_shape(model, "input"), _static_shape(model, "output")
+    inputs, outputs = static_shape(model, "input"), static_shape(model, "output")
     _check_channels(inputs, x.shape[-1], "takes", f"inputs of the task {task.name} have")
     _check_channels(outputs, y.shape[-1], "returns", f"targets of the task {task.name} have")
     height, width = size
@@ -119,8 +119,8 @@ def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
     return scale
 
 
-def _static_shape(model: Any, side: str) -> tuple[int | None, ...] | None:
-    """Shape of the only input or output; None where the model does not say.
+def static_shape(model: Any, side: str) -> tuple[int | None, ...] | None:
+    """Shape of the only ``"input"`` or ``"output"``; None where the model does not say.
 
     Raises:
         ModelError: if there are several, or it is no batch of images.

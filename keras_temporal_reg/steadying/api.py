@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +247,7 @@ def _choose_steps(job: Job, rest: float, started: float) -> int:
         return config.steps
     values = members.values_of(job.model)
     network = job.network(methods[0], 100)
-    first_step, step = pace.measure(network, _endless(job))
+    first_step, step = pace.measure(network, iter(job.batches(0, pace.STEPS)))
     blending.assign(job.model, {ORIGINAL: values}, {ORIGINAL: 1.0})
     left = 60.0 * config.minutes - (time.monotonic() - started) - rest
     steps = pace.steps_within(left, first_step, step, len(methods))
@@ -255,11 +255,6 @@ def _choose_steps(job: Job, rest: float, started: float) -> int:
     progress.say(config.show_progress, found.describe())
     saved.write(Checkpoint({"steps": steps}, [], []))
     return steps
-
-
-def _endless(job: Job) -> Iterator[tuple[Any]]:
-    for x in job.batches(0, 100):
-        yield (x,)
 
 
 def _train_and_choose(
@@ -301,9 +296,7 @@ def _train_and_choose(
             alphas=ALPHAS,
             value_range=float(np.ptp(clips[0].y)),
             judge=strength_search.judge_without_reference(config.strength),
-            batches=members.statistics_batches(
-                job.model, job.batches(0, steps).map(lambda x: (x,))
-            ),
+            batches=members.statistics_batches(job.model, job.batches(0, steps)),
             advance=start(
                 "choosing the strength",
                 strength_search.evaluations(config.methods, config.strength),

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,7 @@ from keras_temporal_reg.finetuning.config import (
     parse_number_or_word,
     strength_or_auto,
 )
-from keras_temporal_reg.finetuning.options import (
-    check_values,
-    checked_names,
-    option,
-    same_option,
-    settings_of,
-)
+from keras_temporal_reg.finetuning.options import CommandConfig, option, same_option
 
 # Of each method, in the pilots on clips with a hidden ground truth.
 ALPHAS = {"transform-invariance": 0.8, "sparse-jacobian": 0.9}
@@ -36,7 +29,7 @@ def _shared(name: str, **changes: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class SteadyConfig:
+class SteadyConfig(CommandConfig):
     """The options of `steady`, checked.
 
     Raises:
@@ -47,6 +40,8 @@ class SteadyConfig:
         >>> SteadyConfig(minutes=1).strength
         'auto'
     """
+
+    COMMAND = "steady"
 
     strength: float | str = option(
         AUTO,
@@ -125,30 +120,10 @@ class SteadyConfig:
     resume: bool = _shared("resume")
     show_progress: bool = _shared("show_progress")
 
-    def __post_init__(self) -> None:
-        check_values(self)
-
     @property
     def methods(self) -> tuple[str, ...]:
         """The regularizers that are trained with."""
         return (*ALPHAS,) if self.method is None else (self.method,)
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> SteadyConfig:
-        """Make the config of the keyword arguments of `steady`.
-
-        Raises:
-            TypeError: for a name that is not an option.
-        """
-        return cls(**checked_names("steady", cls, options))
-
-    def settings(self) -> dict[str, Any]:
-        """The options that must be the same when an interrupted run is resumed, as JSON."""
-        return settings_of(self)
-
-    def clip_options(self) -> dict[str, Any]:
-        """Those that `process` and `evaluate` take too."""
-        return {"memory": self.memory, "rate": self.rate}
 
 
 def check_paths(output: Path, video: Path | None, clips: tuple[Path, ...]) -> None:

@@ -136,7 +136,7 @@ def _scaled(baseline: Any, scale: int) -> Any:
 
 
 def _first_three(x: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """The first three channels as RGB, each over its own range in the frames."""
+    """The first three channels as RGB, each through the logistic function."""
     shown = prediction[..., :3]
     if shown.shape[-1] < 3:
         shown = np.repeat(shown[..., :1], 3, axis=-1)
@@ -144,25 +144,16 @@ def _first_three(x: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def _static_channels(model: Any, side: str) -> int | None:
-    tensors = tf.nest.flatten(getattr(model, f"{side}s", None) or [])
-    if len(tensors) > 1:
-        raise ModelError(f"the model must have one {side}. Received: {len(tensors)} {side}s")
-    if not tensors:
-        return None
-    if len(tensors[0].shape) != 4:
-        raise ModelError(
-            f"the model must have one batch of images (batch, height, width, channels) as {side}. "
-            f"Received: {side} shape {tuple(tensors[0].shape)}"
-        )
-    return tensors[0].shape[-1]
+    shape = introspection.static_shape(model, side)
+    return None if shape is None else shape[3]
 
 
 def _value_range(
     model: Any, task: tasks.Task, frame: np.ndarray
 ) -> tuple[tuple[float, float], str]:
     """The values that stand for 0 and 1, and what they were found from."""
-    dtype = tf.as_dtype(next(iter(tf.nest.flatten(getattr(model, "inputs", []))), frame).dtype)
-    if dtype.is_integer and getattr(model, "inputs", None):
+    inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
+    if inputs and tf.as_dtype(inputs[0].dtype).is_integer:
         return BYTE, "its input is of an integer type"
     ordered = [*_image_layers(model)]
     if ordered and type(ordered[0]).__name__ == "Rescaling" and _is_of_255(ordered[0]):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Sequence
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,12 @@ from tensorflow import keras
 
 from keras_temporal_reg import saved_models, tasks
 from keras_temporal_reg.data import _crops
-from keras_temporal_reg.finetuning import preflight, schedule, training
-from keras_temporal_reg.finetuning.checkpoints import RunFolder
+from keras_temporal_reg.finetuning import members, preflight, schedule, training
+from keras_temporal_reg.finetuning.checkpoints import RunFolder, digest
 from keras_temporal_reg.io import progress
 from keras_temporal_reg.model import RegularizedModel
 from keras_temporal_reg.steadying import footage, inferred_task, windows
 from keras_temporal_reg.steadying.config import ALPHAS, SteadyConfig
-from keras_temporal_reg.transforms import RandomAffine
 
 _PIXELS = 8 * 64 * 64  # of x in a batch, before pairing
 
@@ -46,26 +44,30 @@ class Job:
     window: windows.Window
     run: RunFolder
 
+    @functools.cached_property
+    def _samples(self) -> _crops.Samples:
+        """x of the frames to train on."""
+        frames = self.footage.training
+
+        def load(number: int) -> _crops.Sample:
+            return None, self.inferred.inputs(frames[number][np.newaxis])[0]
+
+        shape = self.window.shape._replace(scale=1)
+        return _crops.from_loader(range(len(frames)), _crops.cached(load), shape)
+
     def batches(self, start: int, stop: int) -> tf.data.Dataset:
-        """Batches of x for the steps from `start` to before `stop`."""
+        """Batches ``(x,)`` for the steps from `start` to before `stop`."""
         shape = self.window.shape
-        samples = _crops.from_loader(
-            self.footage.training,
-            lambda frame: (None, self.inferred.inputs(frame[np.newaxis])[0]),
-            _crops.CropShape(shape.height, shape.width),
-        )
         size = self.config.batch_size
         if size is None:
             size = max(1, round(_PIXELS / (shape.height * shape.width)))
-        indices = _crops.by_step(samples.count, size, self.config.seed, start, stop)
-        return _crops.batches(samples, indices, flips=True).map(lambda _, x: x)
+        indices = _crops.by_step(self._samples.count, size, self.config.seed, start, stop)
+        return _crops.batches(self._samples, indices, flips=True).map(lambda _, x: (x,))
 
     def network(self, method: str, steps: int) -> RegularizedModel:
         """The model as it is trained by a method, compiled."""
         config = self.config
-        transform = config.transform or RandomAffine()
-        if transform.seed is None:
-            transform = RandomAffine.from_config({**transform.get_config(), "seed": config.seed})
+        transform = members.transform_of(config.transform, config.seed)
         network = RegularizedModel(self.model, transform, teacher=self.teacher)
         loss = training.LOSSES[method](ALPHAS[method], contrast=config.contrast)
         schedule.compile_for(network, loss, config.learning_rate, steps)
@@ -89,8 +91,8 @@ def prepare(
     window = windows.choose(teacher, samples, inferred.scale, config.crop)
     settings = {
         **config.settings(),
-        "model": _digest([weights.tobytes() for weights in student.get_weights()]),
-        "clips": _digest([frame.tobytes() for frame in frames.training]),
+        "model": digest([weights.tobytes() for weights in student.get_weights()]),
+        "clips": digest([frame.tobytes() for frame in frames.training]),
         "keras": saved_models.keras_version(),
     }
     run = RunFolder(output.parent / f".{output.name}.training", settings)
@@ -100,7 +102,3 @@ def prepare(
         config.show_progress, f"{inferred.description} {frames.describe()} {window.reason}"
     )
     return Job(config, student, teacher, inferred, frames, window, run)
-
-
-def _digest(parts: Sequence[bytes]) -> str:
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]

@@ -51,6 +51,19 @@ def test_an_integer_input_tells_the_range(frame):
     assert found.value_range == (0.0, 255.0) and "integer" in found.description
 
 
+def test_a_subclassed_model_says_nothing_of_its_inputs(frame):
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = identity()
+
+        def call(self, x):
+            return self.inner(x)
+
+    found = inferred_task.infer(Subclassed(), frame)
+    assert found.value_range == (0.0, 1.0) and found.task.name == "RGB"
+
+
 def test_tanh_tells_the_range(frame):
     assert inferred_task.infer(network(identity(activation="tanh")), frame).value_range == (-1, 1)
     activated = network(identity(), layers.Activation("tanh"))
