@@ -209,8 +209,8 @@ def _add_finetune(commands: Any) -> None:
         "--targets",
         **cli_options.FOLDER,
         help="a folder with the ideal output for each of them, under the same name; without it, "
-        "the images are the targets and the task makes the inputs from them; self: what the model "
-        "makes of the same crops before",
+        "the images are the targets and the task makes the inputs from them; the word self: what "
+        "the model itself makes of the images before it is trained",
     )
     add("--output", type=Path, required=True, metavar="OUT", help="the new model; a new name")
     cli_options.add_options(

@@ -19,7 +19,8 @@ STRUCTURE_DROP = 0.01  # of a correlation, as little as 0.1 dB is
 DETAIL_DROP = 0.05
 CONTRAST_SHIFT = 0.05  # away from 1: twice what a seed changes
 # Of the results, as a share of the original's flicker, both per contrast. Where a hidden truth is
-# known (docs/results/steady.md), results within it are nearer to the truth than the original's.
+# known (docs/results/steady.md), results within it are no farther from the truth than the
+# original's, in the mean over clips.
 MOST_CHANGE = 1.5
 PSNR_MARGIN = 1.5  # dB above the baseline prediction: below, steadiness may be that of the baseline
 
