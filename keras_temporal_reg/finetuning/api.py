@@ -120,31 +120,11 @@ def finetune(
     task = _task_of(config)
     preflight.check_packages(config)
     model, output = Path(model), Path(output)
-    taught = targets in (SELF, Path(SELF))
     format = saved_models.format_for(output, saved_models.format_of(model))
     preflight.check_output(model, output, format)
     with atomic.locked(output):
-        keras.utils.set_random_seed(config.seed)
-        base, teacher = _load(model, config), _load(model, config) if taught else None
-        shape = data.crop_shape(base, task, config.crop, has_targets=targets is not None)
-        preflight.check_model(base, output, format)
-        folder = None if targets is None or taught else Path(targets)
-        images = data.prepare(Path(inputs), folder, task, shape, config, has_teacher=taught)
-        settings = {**_settings(config, base, images), "has_teacher": taught}
-        run = RunFolder(output.parent / f".{output.name}.training", settings)
-        if not config.resume:
-            run.delete()
-        job = _Job(
-            config,
-            task,
-            base,
-            images,
-            members.transform_of(config.transform, config.seed),
-            run,
-            teacher,
-        )
-        for begun in (run, *(_member_run(job, name) for name in MEMBERS)):
-            begun.check_settings()
+        job = _prepare(model, output, Path(inputs), targets, config, task, format)
+        base, images, run = job.model, job.images, job.run
         choice, plot, kept, skipped = None, None, None, [*images.skipped]
         if config.blend_strength is None:
             loss = training.LOSSES[config.method](
@@ -176,6 +156,34 @@ def finetune(
         seconds=round(sum(history.seconds for history in trainings.values()), 1),
         versions=saved_models.versions(),
     )
+
+
+def _prepare(
+    model: Path,
+    output: Path,
+    inputs: Path,
+    targets: str | Path | None,
+    config: FinetuneConfig,
+    task: tasks.Task,
+    format: str,
+) -> _Job:
+    """Load the model and the images, and refuse what cannot be trained or resumed."""
+    taught = targets in (SELF, Path(SELF))
+    keras.utils.set_random_seed(config.seed)
+    base, teacher = _load(model, config), _load(model, config) if taught else None
+    shape = data.crop_shape(base, task, config.crop, has_targets=targets is not None)
+    preflight.check_model(base, output, format)
+    folder = None if targets is None or taught else Path(targets)
+    images = data.prepare(inputs, folder, task, shape, config, has_teacher=taught)
+    settings = {**_settings(config, base, images), "has_teacher": taught}
+    run = RunFolder(output.parent / f".{output.name}.training", settings)
+    if not config.resume:
+        run.delete()
+    transform = members.transform_of(config.transform, config.seed)
+    job = _Job(config, task, base, images, transform, run, teacher)
+    for begun in (run, *(_member_run(job, name) for name in MEMBERS)):
+        begun.check_settings()
+    return job
 
 
 def _load(model: Path, config: FinetuneConfig) -> keras.Model:
