@@ -60,7 +60,7 @@ test-wheels:
 soak: setup
 	.venv/bin/python -m pip install --quiet atheris
 	HYPOTHESIS_PROFILE=soak .venv/bin/python -m pytest -q --hypothesis-show-statistics \
-		tests/system/test_properties.py tests/core/test_warp.py tests/test_transforms.py
+		tests/system/test_properties.py tests/core/test_warp.py tests/transforms
 	.venv/bin/python tests/fuzz/run.py 1800
 	.venv/bin/python tests/helpers/endurance.py steps 50000
 	.venv/bin/python tests/helpers/endurance.py clip 10000 100000

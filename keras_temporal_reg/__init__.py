@@ -13,6 +13,7 @@ if _TYPE_CHECKING:
     from keras_temporal_reg import image as image
     from keras_temporal_reg import losses as losses
     from keras_temporal_reg import metrics as metrics
+    from keras_temporal_reg import perturbations as perturbations
     from keras_temporal_reg import tasks as tasks
     from keras_temporal_reg import transforms as transforms
     from keras_temporal_reg.data import pair as pair
@@ -26,11 +27,13 @@ if _TYPE_CHECKING:
     from keras_temporal_reg.model import RegularizedModel as RegularizedModel
     from keras_temporal_reg.steadying.api import steady as steady
     from keras_temporal_reg.transforms import RandomAffine as RandomAffine
+    from keras_temporal_reg.transforms import RandomFlow as RandomFlow
 
 __version__ = "0.2.0"
 
 _LIBRARY = {
     "RandomAffine": "transforms",
+    "RandomFlow": "transforms",
     "RegularizedModel": "model",
     "callbacks": "callbacks",
     "data": "data",
@@ -38,6 +41,7 @@ _LIBRARY = {
     "losses": "losses",
     "metrics": "metrics",
     "pair": "data",
+    "perturbations": "perturbations",
     "tasks": "tasks",
     "transforms": "transforms",
 }

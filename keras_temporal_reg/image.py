@@ -144,16 +144,21 @@ def transform(
         return warped[0] if rank == 3 else warped
 
 
-def warp_by_flow(images: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
-    """Read every image bilinearly at ``point + flow``, and its nearest border pixel outside.
+def warp_by_flow(images: tf.Tensor, flow: tf.Tensor, fill_mode: str = "nearest") -> tf.Tensor:
+    """Read every image bilinearly at ``point + flow``.
 
     Args:
         images: ``(batch, height, width, channels)``, float.
         flow: ``(batch, height, width, 2)``, float32, ``(dx, dy)`` in pixels.
+        fill_mode: what points outside the image show, as in `transform`; by default the nearest
+            border pixel.
 
     Returns:
         ``(batch, height, width, channels)``, the dtype of `images`. Gradients flow into
         `images` and into `flow`.
+
+    Raises:
+        ValueError: for an unknown mode.
 
     Example:
         >>> import tensorflow as tf, keras_temporal_reg as ktr
@@ -162,17 +167,20 @@ def warp_by_flow(images: tf.Tensor, flow: tf.Tensor) -> tf.Tensor:
         >>> ktr.image.warp_by_flow(image, to_the_right)[0, 0, :, 0].numpy().tolist()
         [0.5, 1.5, 2.0]
     """
+    validation.one_of("fill_mode", fill_mode, FILL_MODES)
     points = warp.Points(*_flow_points(flow), None)
-    return warp.sample(images, points, warp.Sampling("bilinear", "nearest"))
+    return warp.sample(images, points, warp.Sampling("bilinear", fill_mode))
 
 
-def flow_valid_mask(flow: tf.Tensor) -> tf.Tensor:
+def flow_valid_mask(flow: tf.Tensor, border: int = 0) -> tf.Tensor:
     """Where `warp_by_flow` reads inside the frame: ``(batch, height, width)`` float32, 0 or 1.
 
     Args:
         flow: ``(batch, height, width, 2)``, float32, ``(dx, dy)`` in pixels.
+        border: width in pixels of the frame's edge that is invalid too, as in `valid_mask`.
     """
-    return _within(*_flow_points(flow), *spatial_shape(flow), 0)
+    height, width = spatial_shape(flow)
+    return _off_border(*_flow_points(flow), height, width, border)
 
 
 def valid_mask(transforms: tf.Tensor, height: Any, width: Any, border: int = 0) -> tf.Tensor:
@@ -192,13 +200,8 @@ def valid_mask(transforms: tf.Tensor, height: Any, width: Any, border: int = 0) 
         [[[1.0, 1.0, 0.0]]]
     """
     points = warp.source_points(transforms, (height, width))
-    mask = _within(points.x, points.y, height, width, border)
-    if points.finite is not None:
-        mask *= tf.cast(points.finite, tf.float32)
-    if border:
-        rows, columns = warp.grid(height, width)
-        mask *= _within(columns, rows, height, width, border)
-    return mask
+    mask = _off_border(points.x, points.y, height, width, border)
+    return mask if points.finite is None else mask * tf.cast(points.finite, tf.float32)
 
 
 # Names of version 0.1.
@@ -346,6 +349,15 @@ def _tfa_transform() -> Callable[..., tf.Tensor]:
             "or older only: pip install keras-temporal-reg[addons]"
         ) from error
     return tfa.image.transform
+
+
+def _off_border(x: tf.Tensor, y: tf.Tensor, height: Any, width: Any, border: int) -> tf.Tensor:
+    """Where points, and the pixels that show them, are farther from the edge than `border`."""
+    mask = _within(x, y, height, width, border)
+    if border:
+        rows, columns = warp.grid(height, width)
+        mask *= _within(columns, rows, height, width, border)
+    return mask
 
 
 def _within(x: tf.Tensor, y: tf.Tensor, height: Any, width: Any, border: int) -> tf.Tensor:

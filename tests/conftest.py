@@ -25,7 +25,7 @@ MARKERS = {
     "metrics": ["stacks"],
     "tasks": ["stacks"],
     "test_image.py": ["stacks"],
-    "test_transforms.py": ["stacks"],
+    "transforms": ["stacks"],
     "evaluation": ["tools", "stacks"],
     "experiments": ["tools"],
     "finetuning": ["tools", "stacks", "keras"],

@@ -9,6 +9,55 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_temporal_reg.core import validation
+
+
+class Draws:
+    """Seeds of the successive draws of an object that has a `seed`, or None."""
+
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+        self._first: int | None = None
+        self._count: tf.Variable | None = None
+
+    def next(self) -> tf.Tensor:
+        """The seed of the next draw, ``(2,)`` int64; in graphs, of each run of this operation."""
+        if self._count is None:
+            self._first = chosen_seed(self._owner)
+            with tf.init_scope():
+                self._count = tf.Variable(0, dtype=tf.int64, trainable=False)
+        return tf.stack([tf.constant(self._first, tf.int64), self._count.assign_add(1)])
+
+
+def checked(seed: int | None) -> int | None:
+    """The argument `seed` of a public object.
+
+    Raises:
+        ValueError: if it is neither None nor an integer of at least 0.
+    """
+    return None if seed is None else validation.whole_number("seed", seed, 0)
+
+
+def uniform(shape: Any, seed: Any) -> tf.Tensor:
+    """Numbers in [0, 1), float32, the same on every device and under XLA.
+
+    Args:
+        shape: of the result.
+        seed: two integers that determine the numbers.
+    """
+    # Integers, since TensorFlow draws other floats from the same seed under XLA.
+    bits = tf.random.stateless_uniform(
+        shape, tf.cast(seed, tf.int32), minval=None, maxval=None, dtype=tf.int32, alg="philox"
+    )
+    return tf.cast(tf.bitwise.bitwise_and(bits, 2**24 - 1), tf.float32) * 2.0**-24
+
+
+def split(seed: Any, count: int) -> list[tf.Tensor]:
+    """Return `count` seeds of stateless random ops; those of TensorFlow's global seed for None."""
+    if seed is None:
+        seed = tf.random.uniform((2,), maxval=tf.int32.max, dtype=tf.int32)
+    return tf.unstack(tf.random.experimental.stateless_split(seed, count))
+
 
 def chosen_seed(transform: Any, seed: int | None = None) -> int:
     """The seed of `transform`, else `seed`, else a random number from Python's generator.

@@ -6,6 +6,7 @@ measurements behind its formulation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -110,6 +111,14 @@ def sample(images: tf.Tensor, points: Points, sampling: Sampling) -> tf.Tensor:
     return tf.ensure_shape(
         warped, (images.shape[0], points.x.shape[1], points.x.shape[2], images.shape[3])
     )
+
+
+def keep_dtype(function: Callable[[tf.Tensor], tf.Tensor], images: Any) -> tf.Tensor:
+    """Apply a function of float images to images of any dtype; whole numbers are rounded."""
+    images = tf.convert_to_tensor(images)
+    if images.dtype.is_floating:
+        return function(images)
+    return tf.cast(tf.round(function(tf.cast(images, tf.float32))), images.dtype)
 
 
 def adjoint(

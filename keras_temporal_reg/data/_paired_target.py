@@ -5,6 +5,8 @@ without a counterpart. `y_true` has one more channel than y, whose first pixels 
 row: a mark that starts the header and tells sample from counterpart, the row's weight, T, and a
 mark that ends the header. The marks are negative, fractional and exact in every float dtype, so
 that images do not hold them, and scaling, clipping, rounding or cropping does not keep them.
+
+A T that is a field of displacements takes two channels more, before that one: ``(dx, dy)``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from keras_temporal_reg.core import validation, xla
 _SAMPLE, _COUNTERPART, _END = -37.5, -21.25, -58.5
 _NUMBERS = 9  # a weight, and T's difference from the identity
 MIN_PIXELS = 2 + 2 * _NUMBERS  # two marks, and each number in two parts
+# Channels beyond those of y: of a plain target, and where T is a transform or a flow.
+_PLAIN, _TRANSFORM, _FLOW = 0, 1, 3
 
 
 class PairedTarget(NamedTuple):
@@ -32,7 +36,8 @@ class PairedTarget(NamedTuple):
         weight: ``(R,)`` float32. The weights of the samples and those of the counterparts sum to
             R each, so that the mean over all rows of ``weight * value`` is the mean of `value`
             over the samples, or over the counterparts.
-        transforms: ``(R, 8)`` float32, T on the pixel grid of y; the identity for samples.
+        transforms: ``(R, 8)``, or ``(R, height, width, 2)`` for a flow; float32, T on the pixel
+            grid of y; the identity for samples.
     """
 
     y: tf.Tensor
@@ -57,13 +62,20 @@ def encode(paired_y: tf.Tensor, motion: tf.Tensor, batch: Any, count: Any) -> tf
 
     Args:
         paired_y: ``(batch + count, height, width, channels)`` float, interleaved.
-        motion: ``(count, 8)`` float32, T on the pixel grid of y.
+        motion: ``(count, 8)`` or ``(count, height, width, 2)`` float32, T on the pixel grid of y.
         batch: number of samples.
         count: number of counterparts.
 
     Returns:
-        ``(batch + count, height, width, channels + 1)``, the dtype of `paired_y`.
+        ``(batch + count, height, width, channels + 1)``, or ``+ 3`` for a flow; the dtype of
+        `paired_y`.
     """
+    height, width = image.spatial_shape(paired_y)
+    parts = [paired_y]
+    if motion.shape.rank == 4:
+        still = tf.zeros(tf.stack([batch, height, width, 2]))
+        parts.append(tf.cast(interleave(still, motion, count), paired_y.dtype))
+        motion = transforms.identity(count)
     rows = tf.cast(batch + count, tf.float32)
 
     def numbers(mark: float, number: Any, difference: tf.Tensor) -> tf.Tensor:
@@ -80,36 +92,44 @@ def encode(paired_y: tf.Tensor, motion: tf.Tensor, batch: Any, count: Any) -> tf
     leading = tf.bitcast(leading_bits, tf.float32)
     end = tf.fill((batch + count, 1), _END)
     slots = tf.concat([leading, (header - leading)[:, 1:], end], axis=1)
-    height, width = image.spatial_shape(paired_y)
     channel = tf.pad(slots, [[0, 0], [0, height * width - MIN_PIXELS]])
     channel = tf.reshape(channel, (-1, height, width, 1))
-    return tf.concat([paired_y, tf.cast(channel, paired_y.dtype)], axis=-1)
+    return tf.concat([*parts, tf.cast(channel, paired_y.dtype)], axis=-1)
 
 
-def decode(y_true: tf.Tensor) -> PairedTarget:
+def decode(y_true: tf.Tensor, has_flow: bool = False) -> PairedTarget:
     """Take a paired target apart: the inverse of `encode`."""
     slots = _slots(y_true)
     numbers = slots[:, 1 : 1 + _NUMBERS] + slots[:, 1 + _NUMBERS : -1]
     identity = tf.constant([transforms.IDENTITY], tf.float32)
     is_counterpart = tf.equal(slots[:, 0], _COUNTERPART)
-    return PairedTarget(y_true[..., :-1], is_counterpart, numbers[:, 0], numbers[:, 1:] + identity)
+    y, motion = y_true[..., :-1], numbers[:, 1:] + identity
+    if has_flow:
+        y, motion = y[..., :-2], tf.cast(y[..., -2:], tf.float32)
+    return PairedTarget(y, is_counterpart, numbers[:, 0], motion)
+
+
+def has_flow(y_true: tf.Tensor, y_pred: tf.Tensor) -> bool:
+    """Whether a paired target carries T as a flow; only where channels are known while tracing."""
+    difference = channel_difference(y_true, y_pred)
+    return isinstance(difference, int) and difference == _FLOW
 
 
 def channel_difference(y_true: tf.Tensor, y_pred: tf.Tensor) -> Any:
-    """Channels of `y_true` beyond those of `y_pred`: 1 for a paired target, 0 for a plain one.
+    """Channels of `y_true` beyond those of `y_pred`: 1 or 3 for a paired target, 0 for a plain one.
 
     Returns:
         An int, or a scalar tensor where the channels are unknown while tracing.
 
     Raises:
-        ValueError: if a tensor is not a batch of images, or the difference is neither 0 nor 1.
+        ValueError: if a tensor is not a batch of images, or the difference is none of these.
     """
     validation.image_batch("y_true", y_true)
     validation.image_batch("y_pred", y_pred)
     if y_true.shape[-1] is None or y_pred.shape[-1] is None:
         return tf.shape(y_true)[-1] - tf.shape(y_pred)[-1]
     difference = y_true.shape[-1] - y_pred.shape[-1]
-    if difference not in (0, 1):
+    if difference not in (_PLAIN, _TRANSFORM, _FLOW):
         raise ValueError(_wrong_channels(y_true, y_pred))
     return difference
 
@@ -149,7 +169,7 @@ def if_paired(
     difference = channel_difference(y_true, y_pred)
     if isinstance(difference, int):
         return paired() if difference else plain()
-    return tf.cond(tf.equal(difference, 1), paired, plain)
+    return tf.cond(tf.equal(difference, _TRANSFORM), paired, plain)
 
 
 def has_split_pairs(y_true: tf.Tensor) -> tf.Tensor:
@@ -188,8 +208,8 @@ def fraction_of(y_true: tf.Tensor, y_pred: tf.Tensor, pair_fraction: float) -> A
     """For `select_samples`: `pair_fraction` if `y_true` is paired, else 0."""
     difference = channel_difference(y_true, y_pred)
     if isinstance(difference, tf.Tensor):
-        difference = tf.cast(difference, tf.float32)
-    return difference * pair_fraction
+        return tf.cast(difference, tf.float32) * pair_fraction
+    return pair_fraction if difference else 0
 
 
 def axis_size(tensor: tf.Tensor, axis: int) -> Any:
@@ -221,7 +241,7 @@ def _conditions(y_true: tf.Tensor, y_pred: tf.Tensor) -> list[tuple[Any, str]]:
     of_plain = [(~tf.reduce_any(has_header), _unexpected_header(y_true, y_pred))]
     if isinstance(difference, int):
         return of_paired if difference else of_plain
-    is_paired, is_plain = tf.equal(difference, 1), tf.equal(difference, 0)
+    is_paired, is_plain = tf.equal(difference, _TRANSFORM), tf.equal(difference, _PLAIN)
     return [
         (is_paired | is_plain, _wrong_channels(y_true, y_pred)),
         *((ok | ~is_paired, message) for ok, message in of_paired),
@@ -236,14 +256,15 @@ def _received(y_true: tf.Tensor, y_pred: tf.Tensor) -> str:
 def _wrong_channels(y_true: tf.Tensor, y_pred: tf.Tensor) -> str:
     return (
         f"the target must have the channels of the model's output, {y_pred.shape[-1]}, or one "
-        "more if it is paired. An RGBA target for an RGB model has one channel too many before it "
-        f"is paired; a batch must be paired only once. {_received(y_true, y_pred)}"
+        "more if it is paired, three more with RandomFlow. An RGBA target for an RGB model has one "
+        "channel too many before it is paired; a batch must be paired only once; RandomFlow needs "
+        f"channels that are known while tracing. {_received(y_true, y_pred)}"
     )
 
 
 def _no_header(y_true: tf.Tensor, y_pred: tf.Tensor) -> str:
     return (
-        "y_true has one more channel than the model's output and no pairing header. Either it is "
+        "y_true has more channels than the model's output and no pairing header. Either it is "
         "a target with a channel too many, such as an RGBA target for an RGB model: remove that "
         "channel. Or it was changed after pairing (scaled, normalized, clipped, cropped): do that "
         f"before pairing. {_received(y_true, y_pred)}"

@@ -10,22 +10,22 @@ random number of samples, so that each is equally likely to be paired:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_temporal_reg import image, transforms
+from keras_temporal_reg import image
 from keras_temporal_reg.core import seeding, validation, xla
-from keras_temporal_reg.data import _paired_target
+from keras_temporal_reg.data import _motion, _paired_target
 from keras_temporal_reg.data._batches import (
     ImageFunction,
     check_batches,
     is_image,
     is_weight_per_pixel,
 )
+from keras_temporal_reg.data._motion import Motion
 
 
 def pair_with_transformed(
@@ -51,7 +51,7 @@ def pair_with_transformed(
         dataset: batches ``(x, y)`` or ``(x, y, sample_weight)``. x is an image tensor, or any nest
             of tensors with at least one; y is an image tensor of at least 20 pixels per image;
             `sample_weight` holds one number per sample or per pixel.
-        transform: draws T, see `RandomAffine`; None is the identity.
+        transform: draws T, see `RandomAffine` and `RandomFlow`; None is the identity.
         perturbation: a layer or function applied to the transformed images only. On Keras 2, a
             layer's own random numbers can repeat from epoch to epoch here.
         make_input: makes the transformed input from T(y), in place of T(x). If it, or
@@ -63,9 +63,9 @@ def pair_with_transformed(
     Returns:
         A data set whose batches have twice the rows, ``x0, T(x0), x1, ...``, or ``1 +
         pair_fraction`` times as many, pairs first. `y` has one more channel, which carries T to the
-        loss. If a distribution strategy divides the batches, make their size a multiple of the
-        number of replicas and drop the remainder: a pair that is split between replicas is an
-        error, and under XLA a loss of NaN.
+        loss, or three more with `RandomFlow`. If a distribution strategy divides the batches, make
+        their size a multiple of the number of replicas and drop the remainder: a pair that is split
+        between replicas is an error, and under XLA a loss of NaN.
 
     Raises:
         TypeError: if `dataset` is not a `tf.data.Dataset`, or an argument that must be callable is
@@ -120,7 +120,7 @@ class Options(NamedTuple):
     def compiles(self) -> bool:
         """Whether no part is a user's own, which may not compile or may keep a state."""
         functions = (self.perturbation, self.make_input)
-        return functions == (None, None) and _is_built_in(self.transform)
+        return functions == (None, None) and _motion.is_built_in(self.transform)
 
 
 def pair(
@@ -142,7 +142,7 @@ def pair(
         x: image tensor of B samples, or any nest of tensors with at least one image tensor. Images
             are moved by one T, each on its own pixel grid; other tensors are repeated.
         y: ``(B, height, width, channels)``, the target images.
-        transform: draws T, see `RandomAffine`; None is the identity.
+        transform: draws T, see `RandomAffine` and `RandomFlow`; None is the identity.
         seed: two integers that determine the draw of T, such as ``(0, step)``; new ones in each
             step.
         sample_weight: None, ``(B,)``, ``(B, height, width)`` or ``(B, height, width, 1)``; weights
@@ -183,59 +183,6 @@ def pair(
     return pair_batch(x, y, sample_weight, seed)
 
 
-def _is_built_in(transform: Any) -> bool:
-    return transform is None or type(transform) is transforms.RandomAffine
-
-
-@dataclasses.dataclass(frozen=True)
-class _Motion:
-    """T of the first `count` samples of a batch.
-
-    Attributes:
-        transform: applies T; None is the identity.
-        drawn: ``(count, 8)``, T on the pixel grid of x.
-        x_size: height and width of x.
-        count: number of counterparts.
-    """
-
-    transform: Any
-    drawn: tf.Tensor
-    x_size: tuple[Any, Any]
-    count: Any
-
-    def on_grid_of(self, images: tf.Tensor) -> tf.Tensor:
-        """T on the pixel grid of `images`, ``(count, 8)``."""
-        return transforms.rescale_transforms(self.drawn, self.x_size, image.spatial_shape(images))
-
-    def apply(self, images: tf.Tensor) -> tf.Tensor:
-        """T of the first `count` images."""
-        images = images[: self.count]
-        if self.transform is None:
-            return images
-        return self.transform.apply(images, self.on_grid_of(images))
-
-    def apply_to_each(self, images: list[tf.Tensor]) -> list[tf.Tensor]:
-        """T of each tensor. Those that fit become channels of one, so that T is computed once."""
-        fit = all(
-            t.dtype == images[0].dtype
-            and t.shape[1:3].is_fully_defined()
-            and t.shape[1:3] == images[0].shape[1:3]
-            and t.shape[3] is not None
-            for t in images
-        )
-        # A user's own transform may depend on the number of channels.
-        if not (fit and _is_built_in(self.transform)):
-            return [self.apply(t) for t in images]
-        moved = self.apply(tf.concat(images, axis=-1))
-        return tf.split(moved, [t.shape[3] for t in images], axis=-1)
-
-
-def _draw(transform: Any, count: Any, x_size: tuple[Any, Any], seed: Any) -> _Motion:
-    if transform is None:
-        return _Motion(None, transforms.identity(count), x_size, count)
-    return _Motion(transform, transform.sample(count, *x_size, seed=seed), x_size, count)
-
-
 def _pair(
     options: Options, x: Any, y: tf.Tensor, sample_weight: Any, seed: Any
 ) -> tuple[Any, tf.Tensor, Any]:
@@ -243,7 +190,7 @@ def _pair(
     count = _number_of_counterparts(batch, options.pair_fraction)
     if options.pair_fraction < 1.0:
         x, y, sample_weight = _rolled((x, y, sample_weight), _random_start(seed, batch))
-    motion = _draw(options.transform, count, image.spatial_shape(_first_image(x)), seed)
+    motion = _motion.draw(options.transform, count, image.spatial_shape(_first_image(x)), seed)
     moved_x, moved_y = _counterparts(options, motion, x, y, seed)
     paired_x = tf.nest.map_structure(
         lambda a, b: _paired_target.interleave(a, b, count), x, moved_x
@@ -257,7 +204,7 @@ def _pair(
 
 
 def _counterparts(
-    options: Options, motion: _Motion, x: Any, y: tf.Tensor, seed: Any
+    options: Options, motion: Motion, x: Any, y: tf.Tensor, seed: Any
 ) -> tuple[Any, tf.Tensor]:
     """x and y of the counterparts."""
     if options.make_input is None:
@@ -384,7 +331,7 @@ def _as_counterpart(made: Any, x: tf.Tensor) -> tf.Tensor:
     return made
 
 
-def _move_weight(sample_weight: tf.Tensor, motion: _Motion, y_size: tuple[Any, Any]) -> tf.Tensor:
+def _move_weight(sample_weight: tf.Tensor, motion: Motion, y_size: tuple[Any, Any]) -> tf.Tensor:
     """Weights of the counterparts: T of weights per pixel, the sample's own otherwise."""
     if not is_weight_per_pixel(sample_weight):
         return sample_weight[: motion.count]

@@ -35,7 +35,7 @@ def transform_invariance(
         moved_y: T(y), likewise; not used.
         output: f(x), likewise.
         moved_output: f(T(x)), likewise.
-        transforms: T, ``(batch, 8)`` float32.
+        transforms: T, ``(batch, 8)`` float32, or a flow ``(batch, height, width, 2)``.
 
     Returns:
         The two image tensors to compare, each ``(batch, height, width, channels)``.
@@ -49,8 +49,9 @@ def transform_invariance(
     """
     del y, moved_y
     # Pixels from outside the frame are masked; the warp's gradient is fastest with a constant fill.
-    warped = image.transform(output, transforms, interpolation="bilinear")
-    return moved_output, warped
+    if transforms.shape.rank == 4:
+        return moved_output, image.warp_by_flow(output, transforms, fill_mode="constant")
+    return moved_output, image.transform(output, transforms, interpolation="bilinear")
 
 
 def sparse_jacobian(
@@ -113,7 +114,8 @@ class _RegularizedLoss(keras.losses.Loss):
         """The loss per pixel.
 
         Args:
-            y_true: a paired target ``(R, height, width, channels + 1)``, or a plain one
+            y_true: a paired target ``(R, height, width, channels + 1)``, three more channels
+                where T is a flow, or a plain one
                 ``(R, height, width, channels)``.
             y_pred: ``(R, height, width, channels)``.
 
@@ -138,7 +140,7 @@ class _RegularizedLoss(keras.losses.Loss):
         return _paired_target.if_paired(y_true, y_pred, paired, plain)
 
     def _paired(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        target = _paired_target.decode(y_true)
+        target = _paired_target.decode(y_true, _paired_target.has_flow(y_true, y_pred))
         reconstruction = self._reconstruction_map(target.y, y_pred)
         # If only a part of the batch is paired, the last of these pairs hold two samples; they get
         # no share of the regularizer, by `of_reg` below.
@@ -176,7 +178,11 @@ class _RegularizedLoss(keras.losses.Loss):
         """L_reg as a map ``(pairs, height, width)``, whose mean over a pair is its L_reg."""
         a, b = type(self).compared(y, moved_y, output, moved_output, transforms)
         height, width = image.spatial_shape(output)
-        valid = tf.cast(image.valid_mask(transforms, height, width, self.border), output.dtype)
+        if transforms.shape.rank == 4:
+            valid = image.flow_valid_mask(transforms, self.border)
+        else:
+            valid = image.valid_mask(transforms, height, width, self.border)
+        valid = tf.cast(valid, output.dtype)
         # A distance that looks at more than one pixel sees no difference where pixels are masked.
         a = valid[..., tf.newaxis] * a + (1.0 - valid[..., tf.newaxis]) * b
         share = tf.reduce_mean(valid, axis=(1, 2), keepdims=True)

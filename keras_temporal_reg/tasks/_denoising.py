@@ -6,14 +6,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_temporal_reg.tasks._encoding import as_float32, from_target, split_seed, to_display
+from keras_temporal_reg.core import seeding
+from keras_temporal_reg.tasks._encoding import as_float32, from_target, to_display
 from keras_temporal_reg.tasks._task import Task
 
 _DEVIATION = 0.05
 
 
 def _add_noise(y: tf.Tensor, seed: Any = None) -> tf.Tensor:
-    (seed,) = split_seed(seed, 1)
+    (seed,) = seeding.split(seed, 1)
     return y + tf.random.stateless_normal(tf.shape(y), seed, stddev=_DEVIATION, dtype=y.dtype)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -29,10 +28,3 @@ def from_target(make_input: Callable[..., tf.Tensor], target: np.ndarray) -> Pai
     if y.ndim == 4:
         return make_input(tf.constant(y)).numpy(), y
     return make_input(tf.constant(y[np.newaxis])).numpy()[0], y
-
-
-def split_seed(seed: Any, count: int) -> list[tf.Tensor]:
-    """Return `count` seeds of stateless random ops; those of TensorFlow's global seed for None."""
-    if seed is None:
-        seed = tf.random.uniform((2,), maxval=tf.int32.max, dtype=tf.int32)
-    return tf.unstack(tf.random.experimental.stateless_split(seed, count))

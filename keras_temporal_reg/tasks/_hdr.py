@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_temporal_reg.tasks._encoding import as_float32, from_target, split_seed, to_display
+from keras_temporal_reg.core import seeding
+from keras_temporal_reg.tasks._encoding import as_float32, from_target, to_display
 from keras_temporal_reg.tasks._task import Task
 
 OFFSET = 1.0 / 255.0
@@ -69,7 +70,7 @@ def capture(
     Returns:
         x in [0, 1], in the shape of y.
     """
-    seeds = split_seed(seed, 5)
+    seeds = seeding.split(seed, 5)
     noise_seed, deviation_seed, offset_seed, exponent_seed, exposure_seed = seeds
     batch = tf.shape(y)[0]
 

@@ -10,8 +10,9 @@ import keras_temporal_reg as ktr
 
 PUBLIC = {
     "keras_temporal_reg": """
-        RandomAffine RegularizedModel blend callbacks choose_alpha choose_strength data evaluate
-        finetune image losses metrics pair process reproduce steady tasks transforms
+        RandomAffine RandomFlow RegularizedModel blend callbacks choose_alpha choose_strength data
+        evaluate finetune image losses metrics pair perturbations process reproduce steady tasks
+        transforms
     """,
     "keras_temporal_reg.data": """
         augment check_numerics from_directory from_hdf5 pair pair_with_transformed with_teacher
@@ -28,6 +29,9 @@ PUBLIC = {
     "keras_temporal_reg.tasks": """
         Task colorization denoising find hdr restoration super_resolution super_resolution_3
         super_resolution_4 with_value_range
+    """,
+    "keras_temporal_reg.transforms": """
+        RandomAffine RandomFlow identity rescale_flow rescale_transforms
     """,
     "keras_temporal_reg.evaluation": "ClipEvaluation Evaluation Processed evaluate process",
     "keras_temporal_reg.experiments": "Claim ExperimentConfig Reproduction reproduce",
@@ -51,7 +55,7 @@ def test_a_front_door_offers_these_names(name):
     ("name", "listed"),
     [
         ("image", {"get_backend", "set_backend", "transform"}),
-        ("transforms", {"RandomAffine"}),
+        ("perturbations", {"Chain", "SensorNoise"}),
         ("callbacks", {"CheckNumerics", "TemporalStability"}),
     ],
 )

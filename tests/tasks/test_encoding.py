@@ -1,7 +1,6 @@
 """Tests of the encodings that several tasks share."""
 
 import numpy as np
-import tensorflow as tf
 
 from keras_temporal_reg.tasks import _encoding
 
@@ -26,13 +25,3 @@ def test_from_target_gives_an_image_and_a_batch_the_same_input():
     one_x, one_y = _encoding.from_target(lambda y: 2.0 * y, images[0])
     np.testing.assert_array_equal(one_x, x[0])
     np.testing.assert_array_equal(one_y, y[0])
-
-
-def test_split_seed_follows_the_given_seed_or_tensorflows():
-    np.testing.assert_array_equal(_encoding.split_seed((1, 2), 3), _encoding.split_seed((1, 2), 3))
-    drawn = []
-    for _ in range(2):
-        tf.random.set_seed(5)
-        drawn.append([_encoding.split_seed(None, 2) for _ in range(2)])
-    np.testing.assert_array_equal(*drawn)
-    assert not np.array_equal(drawn[0][0], drawn[0][1])

@@ -1,7 +1,4 @@
-"""T: small random motions. Sampling a motion is separate from applying it.
-
-The numbers and their direction follow the conventions of `keras_temporal_reg.image`.
-"""
+"""T as one affine motion of the whole image."""
 
 from __future__ import annotations
 
@@ -9,17 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import image
-from keras_temporal_reg.core import seeding, validation
-from keras_temporal_reg.core.deprecation import renamed_names
+from keras_temporal_reg.core import seeding, validation, warp
 
 Range = float | Sequence[float]
-
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
 @keras.utils.register_keras_serializable(package="keras_temporal_reg")
@@ -79,14 +72,11 @@ class RandomAffine:
             raise ValueError(f"shear must stay within 90 degrees. Received: {shear!r}")
         validation.one_of("fill_mode", fill_mode, image.FILL_MODES)
         validation.one_of("interpolation", interpolation, image.INTERPOLATIONS)
-        if seed is not None:
-            validation.whole_number("seed", seed, 0)
         self.fill_mode = fill_mode
         self.fill_value = float(fill_value)
         self.interpolation = interpolation
-        self.seed = seed
-        self._first_seed: int | None = None
-        self._draws: tf.Variable | None = None
+        self.seed = seeding.checked(seed)
+        self._seeds = seeding.Draws(self)
 
     def sample(self, batch_size: Any, height: Any, width: Any, seed: Any = None) -> tf.Tensor:
         """Draw one transform per image of a batch.
@@ -101,14 +91,8 @@ class RandomAffine:
         Returns:
             ``(batch_size, 8)`` float32, from output points to input points, about the image centre.
         """
-        if seed is None:
-            seed = self._next_seed()
-        seed = tf.cast(seed, tf.int32)
-        # Integers, since TensorFlow draws other floats from the same seed under XLA.
-        bits = tf.random.stateless_uniform(
-            (batch_size, 6), seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
-        )
-        uniform = tf.cast(tf.bitwise.bitwise_and(bits, 2**24 - 1), tf.float32) * 2.0**-24
+        seed = self._seeds.next() if seed is None else seed
+        uniform = seeding.uniform((batch_size, 6), seed)
         columns = tf.unstack(uniform, num=6, axis=1)
         ranges = (self.translation,) * 2 + (self.rotation, self.zoom) + (self.shear,) * 2
         shift_x, shift_y, angle, zoom, shear_x, shear_y = (
@@ -127,18 +111,16 @@ class RandomAffine:
         Returns:
             The warped images, shape and dtype of `images`.
         """
-        images = tf.convert_to_tensor(images)
-        dtype = images.dtype
-        if not dtype.is_floating:
-            images = tf.cast(images, tf.float32)
-        warped = image.transform(
+        return warp.keep_dtype(
+            lambda frames: image.transform(
+                frames,
+                transforms,
+                interpolation=self.interpolation,
+                fill_mode=self.fill_mode,
+                fill_value=self.fill_value,
+            ),
             images,
-            transforms,
-            interpolation=self.interpolation,
-            fill_mode=self.fill_mode,
-            fill_value=self.fill_value,
         )
-        return warped if dtype.is_floating else tf.cast(tf.round(warped), dtype)
 
     def scaled(self, factor: float) -> RandomAffine:
         """A copy with every range multiplied by `factor`."""
@@ -147,13 +129,6 @@ class RandomAffine:
             low, high = config[name]
             config[name] = sorted((low * factor, high * factor))
         return RandomAffine(**config)
-
-    def _next_seed(self) -> tf.Tensor:
-        if self._draws is None:
-            self._first_seed = seeding.chosen_seed(self)
-            with tf.init_scope():
-                self._draws = tf.Variable(0, dtype=tf.int64, trainable=False)
-        return tf.stack([tf.constant(self._first_seed, tf.int64), self._draws.assign_add(1)])
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -170,67 +145,6 @@ class RandomAffine:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> RandomAffine:
         return cls(**config)
-
-
-def identity(batch_size: Any) -> tf.Tensor:
-    """``(batch_size, 8)`` float32 transforms that change nothing."""
-    return tf.tile(tf.constant([IDENTITY], tf.float32), (batch_size, 1))
-
-
-def rescale_transforms(transforms: Any, from_size: Sequence[Any], to_size: Sequence[Any]) -> Any:
-    """The same motion on another pixel grid of the same image.
-
-    Pixel ``i`` of ``n`` covers ``[i, i + 1] / n`` of the image, so its centre is at
-    ``(i + 1/2) / n`` on every grid.
-
-    Args:
-        transforms: ``(batch, 8)`` for images of `from_size`; float32 tensor, NumPy array, or
-            nested list, which becomes a tensor.
-        from_size: ``(height, width)`` in pixels; numbers or scalar tensors. Only the ratio to
-            `to_size` counts.
-        to_size: ``(height, width)`` in pixels; likewise.
-
-    Returns:
-        ``(batch, 8)`` for images of `to_size`; tensor or array, and dtype, of `transforms`.
-
-    Example:
-        >>> import tensorflow as tf, keras_temporal_reg as ktr
-        >>> shift = tf.constant([[1.0, 0, 3, 0, 1, 0, 0, 0]])  # three pixels in x
-        >>> finer = ktr.transforms.rescale_transforms(shift, (8, 8), (16, 16))
-        >>> finer[0, 2].numpy().item()  # six pixels there
-        6.0
-    """
-    if not tf.is_tensor(transforms) and not isinstance(transforms, np.ndarray):
-        transforms = tf.convert_to_tensor(transforms, tf.float32)
-    sizes = (*from_size, *to_size)
-    if not any(tf.is_tensor(size) for size in sizes):
-        if sizes[:2] == sizes[2:]:
-            return transforms
-        scale_y, scale_x = (to / start for start, to in zip(from_size, to_size))
-    else:
-        scale_y, scale_x = (
-            tf.cast(to, tf.float32) / tf.cast(start, tf.float32)
-            for start, to in zip(from_size, to_size)
-        )
-    # A point p of the one grid is scale * p + offset on the other.
-    offset_x, offset_y = (scale_x - 1.0) / 2.0, (scale_y - 1.0) / 2.0
-
-    def of_output_points(p0: Any, p1: Any, p2: Any) -> tuple[Any, Any, Any]:
-        """``p0 x + p1 y + p2`` as a function of points of the other grid."""
-        q0, q1 = p0 / scale_x, p1 / scale_y
-        return q0, q1, p2 - q0 * offset_x - q1 * offset_y
-
-    a0, a1, a2, b0, b1, b2, c0, c1 = (transforms[:, i] for i in range(8))
-    depth = of_output_points(c0, c1, 1.0)
-    x, y = of_output_points(a0, a1, a2), of_output_points(b0, b1, b2)
-    new = [scale_x * p + offset_x * d for p, d in zip(x, depth)]
-    new += [scale_y * p + offset_y * d for p, d in zip(y, depth)]
-    stack = np.stack if isinstance(transforms, np.ndarray) else tf.stack
-    return stack([p / depth[2] for p in (*new, *depth[:2])], axis=1)
-
-
-# Names of version 0.1.
-__getattr__ = renamed_names(__name__, {"carry_over": "rescale_transforms"})
 
 
 def _as_range(name: str, value: Range) -> tuple[float, float]:
