@@ -16,8 +16,8 @@ from keras_temporal_reg.core import validation
 from keras_temporal_reg.finetuning.config import FinetuneConfig, parse_value_range
 
 TASKS = (
-    "colorization, denoising, hdr, restoration, super-resolution, super-resolution-3, "
-    "super-resolution-4"
+    "colorization, deblurring, denoising, hdr, low-light, restoration, sensor-denoising, "
+    "super-resolution, super-resolution-3, super-resolution-4"
 )
 OPTIONS = {field.name: field for field in dataclasses.fields(FinetuneConfig)}
 MODEL_OPTIONS = ("task", "value_range", "allow_code", "show_progress")  # of several commands

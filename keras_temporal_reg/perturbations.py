@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg.core import seeding, validation
+from keras_temporal_reg.core import degradations, seeding, validation
 
 _register = keras.utils.register_keras_serializable(package="keras_temporal_reg")
 # Quantization of the 8 x 8 frequencies at quality 50: ITU-T T.81, tables K.1 and K.2.
@@ -108,8 +108,7 @@ class SensorNoise(_Perturbation):
     def _change(self, unit: tf.Tensor, seed: Any) -> tf.Tensor:
         of_level, of_noise = seeding.split(seed, 2)
         level = _per_image(unit, of_level)
-        deviation = level * tf.sqrt(self.shot**2 * tf.maximum(unit, 0.0) + self.read**2)
-        return unit + deviation * tf.random.stateless_normal(tf.shape(unit), of_noise)
+        return degradations.add_sensor_noise(unit, of_noise, level * self.shot, level * self.read)
 
     def get_config(self) -> dict[str, Any]:
         return {"shot": self.shot, "read": self.read, **super().get_config()}
@@ -203,8 +202,7 @@ class Defocus(_Perturbation):
 
     def _change(self, unit: tf.Tensor, seed: Any) -> tf.Tensor:
         (seed,) = seeding.split(seed, 1)
-        sigma = tf.maximum(self.sigma * _per_image(unit, seed), 1e-3)
-        return _blur(_blur(unit, sigma, self.sigma, axis=1), sigma, self.sigma, axis=2)
+        return degradations.blur(unit, self.sigma * _per_image(unit, seed), self.sigma)
 
     def get_config(self) -> dict[str, Any]:
         return {"sigma": self.sigma, **super().get_config()}
@@ -303,22 +301,6 @@ class Chain:
 def _per_image(images: tf.Tensor, seed: Any) -> tf.Tensor:
     """One number of [0, 1) for each image, ``(batch, 1, 1, 1)``."""
     return seeding.uniform((tf.shape(images)[0], 1, 1, 1), seed)
-
-
-def _blur(images: tf.Tensor, sigma: tf.Tensor, largest: float, axis: int) -> tf.Tensor:
-    """Blur along one axis by a Gaussian of `sigma` pixels; border pixels are repeated."""
-    reach = math.ceil(3.0 * largest)
-    size = tf.shape(images)[axis]
-    index = tf.range(-reach, size + reach)
-    padded = tf.gather(images, tf.clip_by_value(index, 0, size - 1), axis=axis)
-    total: Any = 0.0
-    norm: Any = 0.0
-    for offset in range(2 * reach + 1):
-        weight = tf.exp(-0.5 * ((offset - reach) / sigma) ** 2)
-        shifted = tf.gather(padded, tf.range(offset, offset + size), axis=axis)
-        total += weight * shifted
-        norm += weight
-    return tf.ensure_shape(total / norm, images.shape)
 
 
 def _compress(unit: tf.Tensor, quality: tf.Tensor, start: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 
@@ -59,6 +60,22 @@ def image_batch(name: str, value: tf.Tensor) -> None:
             f"{name} must be a batch of images of rank 4 (batch, height, width, channels). "
             f"Received: shape {value.shape}"
         )
+
+
+def motion(value: Any, clip_shape: Sequence[int], name: str = "motion") -> np.ndarray:
+    """The motion of a clip, float32: transforms or flow; None is the identity."""
+    import numpy as np
+
+    pairs = clip_shape[0] - 1
+    flow_shape = (pairs, *clip_shape[1:3], 2)
+    if value is None:
+        value = np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32), (pairs, 1))
+    value = np.asarray(value, np.float32)
+    if value.shape not in ((pairs, 8), flow_shape):
+        raise ValueError(
+            f"{name} must have shape {(pairs, 8)} or {flow_shape}. Received: {value.shape}"
+        )
+    return value
 
 
 def same_aspect(

@@ -213,7 +213,7 @@ def evaluate_clips(
             if previews is not None:
                 sections.append(report_content.clip_section(measured[-1], previews, config.task))
         settings = {**(settings or {}), **_settings(config, clips)}
-        result = _conclude(measured, config.task.baseline_name, settings, page, started)
+        result = _conclude(measured, config.task, settings, page, started)
         if page is not None:
             jsonable.write(page.with_name("evaluation.json"), result)
             command = command or shlex.join(sys.argv)
@@ -300,20 +300,20 @@ def _describe_flow(method: str, is_exact: bool) -> str:
 
 def _conclude(
     clips: Sequence[ClipEvaluation],
-    baseline_name: str,
+    task: tasks.Task,
     settings: Mapping[str, Any],
     page: Path | None,
     started: float,
 ) -> Evaluation:
     mean = conclusions.mean_over(clips)
-    verdict = conclusions.judge(clips, mean)
+    verdict = conclusions.judge(clips, mean, task.has_contrast)
     removed = conclusions.excess_removed(clips)
     return Evaluation(
         verdict=verdict,
         outcome=None if verdict is None else verdict.outcome,
         excess_removed=removed,
-        summary=conclusions.summarize(clips, mean, verdict, removed, baseline_name),
-        warnings=conclusions.warn_of_losses(clips, mean),
+        summary=conclusions.summarize(clips, mean, verdict, removed, task.baseline_name),
+        warnings=conclusions.warn_of_losses(clips, mean, task.has_contrast),
         mean=mean,
         clips=tuple(clips),
         settings=settings,

@@ -29,6 +29,8 @@ REFERENCE = "reference"
 FLOW_PAIRS = 300  # pairs of neighbours per clip at which flow is estimated
 _PERFECT_PSNR = 45.0  # dB of a baseline prediction that leaves nothing to predict
 _NAMED_CUTS = 5  # in the note of a clip
+_SCENE = "scene"
+_FLAT = 1 / 255  # range of the values of frames that show nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,8 +208,10 @@ class ClipEvaluator:
         self._check_shapes(predictions, outputs.get(REFERENCE, baseline))
         decode = functools.partial(self._decode, x)
         decoded = dict(zip(outputs, pool.map(decode, outputs, outputs.values())))
+        scene = decoded[REFERENCE] if self.clip.has_reference else self._shown_input(x, decoded)
         self._last_images = {name: frames.images[-1] for name, frames in decoded.items()}
-        truth = self._truth(outputs, decoded, pool)
+        self._last_images[_SCENE] = scene.images[-1]
+        truth = self._truth(outputs, decoded, scene, pool)
         updates = [
             pool.submit(result.update, outputs[name], decoded[name], truth)
             for name, result in self.results.items()
@@ -230,16 +234,33 @@ class ClipEvaluator:
     def _decode(self, x: np.ndarray, name: str, output: np.ndarray) -> DecodedFrames:
         return DecodedFrames(self.config.task.decode(x, output), self._last_images.get(name))
 
+    def _shown_input(self, x: np.ndarray, decoded: Mapping[str, DecodedFrames]) -> DecodedFrames:
+        """What the scene looks like where there is no reference: the baseline prediction as RGB.
+
+        One that shows nothing, as of tasks whose result is no picture of the scene (classes,
+        depth), has no motion; then x itself is shown.
+        """
+        shown = decoded[INPUT]
+        if np.ptp(shown.images) > _FLAT:
+            return shown
+        luma = x.mean(axis=-1, keepdims=True)
+        low, high = (float(edge(luma)) for edge in (np.min, np.max))
+        if low < 0.0 or high > 1.0:
+            luma = (luma - low) / max(high - low, 1e-12)
+        height, width = shown.images.shape[1:3]
+        frames = [video.resize(frame, width, height) for frame in luma.repeat(3, axis=-1)]
+        return DecodedFrames(np.stack(frames), self._last_images.get(_SCENE))
+
     def _truth(
         self,
         outputs: Mapping[str, np.ndarray],
         decoded: Mapping[str, DecodedFrames],
+        scene: DecodedFrames,
         pool: Executor,
     ) -> Truth:
         """The target of a chunk, and the motion, the flow and the cuts of the scene."""
-        scene_name = REFERENCE if self.clip.has_reference else INPUT
-        compared_name = self.original or scene_name
-        target, scene = outputs[compared_name], decoded[scene_name]
+        compared_name = self.original or (REFERENCE if self.clip.has_reference else INPUT)
+        target = outputs[compared_name]
         numbers = range(self.count, self.count + len(target))
         cuts = self._find_cuts(scene)
         sampled = [i for i, n in enumerate(numbers) if self._is_sampled(n) and i not in cuts]

@@ -37,8 +37,10 @@ def mean_over(clips: Sequence[ClipEvaluation]) -> dict[str, dict[str, float]]:
     return means
 
 
-def judge(clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures]) -> metrics.Verdict | None:
-    """The verdict on the last model against the first.
+def judge(
+    clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures], has_contrast: bool = True
+) -> metrics.Verdict | None:
+    """The verdict on the last model against the first; `has_contrast` is that of the task.
 
     Returns:
         None where there is one model only, some clips have a reference and others none, or nothing
@@ -49,7 +51,7 @@ def judge(clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures]) -> metr
         return None
     if all(math.isnan(mean[first][key]) for key in ("flicker", "temporal_error")):
         return None
-    return _judge(clips, mean, others[-1])
+    return _judge(clips, mean, others[-1], has_contrast)
 
 
 def excess_removed(clips: Sequence[ClipEvaluation]) -> float | None:
@@ -111,13 +113,13 @@ def summarize(
 
 
 def warn_of_losses(
-    clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures]
+    clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures], has_contrast: bool = True
 ) -> tuple[str, ...]:
     """A sentence on each model that pays for its steadiness, where the verdict is on another."""
     others = model_names(mean)[1:]
     if _only_some_have_references(clips):
         return ()
-    verdicts = {name: _judge(clips, mean, name) for name in others[:-1]}
+    verdicts = {name: _judge(clips, mean, name, has_contrast) for name in others[:-1]}
     return tuple(
         f"{name}: {verdict.sentence}"
         for name, verdict in verdicts.items()
@@ -134,14 +136,15 @@ def _only_some_have_references(clips: Sequence[ClipEvaluation]) -> bool:
 
 
 def _judge(
-    clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures], name: str
+    clips: Sequence[ClipEvaluation], mean: Mapping[str, Measures], name: str, has_contrast: bool
 ) -> metrics.Verdict:
     """The verdict on a model against the first."""
+    limits = {} if has_contrast else {"contrast_shift": math.inf}
     first = model_names(mean)[0]
     pairs = [(clip.measures[first], clip.measures[name]) for clip in clips]
     if not clips[0].has_reference:
-        return metrics.verdict_without_reference(mean[first], mean[name], pairs)
-    return metrics.verdict(mean[first], mean[name], mean[INPUT]["psnr"], clips=pairs)
+        return metrics.verdict_without_reference(mean[first], mean[name], pairs, **limits)
+    return metrics.verdict(mean[first], mean[name], mean[INPUT]["psnr"], clips=pairs, **limits)
 
 
 def _against_input(mean: Mapping[str, Measures]) -> str:

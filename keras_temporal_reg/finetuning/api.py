@@ -171,7 +171,7 @@ def _prepare(
     taught = targets in (SELF, Path(SELF))
     keras.utils.set_random_seed(config.seed)
     base, teacher = _load(model, config), _load(model, config) if taught else None
-    shape = data.crop_shape(base, task, config.crop, has_targets=targets is not None)
+    shape = data.crop_shape(base, task, config.crop, targets is not None, taught)
     preflight.check_model(base, output, format)
     folder = None if targets is None or taught else Path(targets)
     images = data.prepare(inputs, folder, task, shape, config, has_teacher=taught)
@@ -236,7 +236,8 @@ def _blend(job: _Job, plot: Path) -> _Blended:
     if job.teacher is None:
         judge, baseline_psnr = None, validation_clips.baseline_psnr(clips, baseline, high - low)
     else:
-        judge, baseline_psnr = strength_search.judge_without_reference(strength), math.nan
+        judge = strength_search.judge_without_reference(strength, job.task.has_contrast)
+        baseline_psnr = math.nan
     with progress.bars(config.show_progress) as start:
         choice = strength_search.search(
             job.model,

@@ -117,8 +117,12 @@ def _input_twice(task: Task) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndar
     return encode
 
 
-def crop_shape(model: Any, task: Task, crop: int | None, has_targets: bool) -> _crops.CropShape:
+def crop_shape(
+    model: Any, task: Task, crop: int | None, has_targets: bool, has_teacher: bool = False
+) -> _crops.CropShape:
     """The size of the crops that a model takes, after checks that it fits the task.
+
+    With a teacher, which makes the targets, only the inputs of the task must fit.
 
     Raises:
         ValueError: if the model takes another size, does not fit the task, or the task needs
@@ -132,9 +136,9 @@ def crop_shape(model: Any, task: Task, crop: int | None, has_targets: bool) -> _
         )
     height, width = (size or crop or DEFAULT_CROP for size in fixed)
     introspection.check_any_batch_size(model)
-    scale = introspection.check_fits(model, task, (height, width))
+    scale = introspection.check_fits(model, task, (height, width), has_teacher)
     shape = _crops.CropShape(height, width, scale)
-    if has_targets:
+    if has_targets or has_teacher:
         return shape
     x, y = task.encode(np.random.default_rng(0).random((64, 64, 3)).astype(np.float32))
     if task.make_input is None and x.shape == y.shape and np.array_equal(x, y):

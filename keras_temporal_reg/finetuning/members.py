@@ -65,7 +65,7 @@ def transform_of(transform: RandomAffine | None, seed: int) -> RandomAffine:
     transform = RandomAffine() if transform is None else transform
     if transform.seed is not None:
         return transform
-    return RandomAffine.from_config({**transform.get_config(), "seed": seed})
+    return type(transform).from_config({**transform.get_config(), "seed": seed})
 
 
 def loss_of(name: str, reconstruction: Any = "mse", contrast: float = DEFAULT_CONTRAST) -> Any:

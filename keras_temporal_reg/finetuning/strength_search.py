@@ -188,16 +188,19 @@ def _judge_by(baseline_psnr: float, limits: Mapping[str, float]) -> Judge:
     return judge
 
 
-def judge_without_reference(strength: float | str) -> Judge:
+def judge_without_reference(strength: float | str, has_contrast: bool = True) -> Judge:
     """For targets that are the results of the original: `metrics.verdict_without_reference`, by
     three quarters of its limits where the strength is to be found.
+
+    Args:
+        strength: as in `search`.
+        has_contrast: that of the task.
     """
-    if strength != AUTO:
-        return metrics.verdict_without_reference
+    share = _SHARE if strength == AUTO else 1.0
     return functools.partial(
         metrics.verdict_without_reference,
-        most_change=_SHARE * limits.MOST_CHANGE,
-        contrast_shift=_SHARE * limits.CONTRAST_SHIFT,
+        most_change=share * limits.MOST_CHANGE,
+        contrast_shift=share * limits.CONTRAST_SHIFT if has_contrast else math.inf,
     )
 
 

@@ -1,7 +1,9 @@
 """Measures of temporal stability and of image quality, and the verdict on a comparison."""
 
+from keras_temporal_reg.metrics._depth import scale_invariant_error
 from keras_temporal_reg.metrics._flicker import Flicker, excess_removed, flicker
 from keras_temporal_reg.metrics._image import psnr, ssim
+from keras_temporal_reg.metrics._labels import label_changes
 from keras_temporal_reg.metrics._registry import MEASURES, Measure
 from keras_temporal_reg.metrics._temporal import (
     Stability,
@@ -30,8 +32,10 @@ __all__ = [
     "excess_removed",
     "flicker",
     "high_pass",
+    "label_changes",
     "psnr",
     "relative_smoothness",
+    "scale_invariant_error",
     "smoothness",
     "ssim",
     "stability",

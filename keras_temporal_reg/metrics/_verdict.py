@@ -165,7 +165,7 @@ def verdict(
         _psnr(*changes["psnr"], psnr_drop),
         _structure(*changes["structure"], structure_drop),
         *([] if math.isnan(changes["detail"][0]) else [_detail(*changes["detail"], detail_drop)]),
-        _contrast(*changes["contrast_ratio"], contrast_shift),
+        *([_contrast(*changes["contrast_ratio"], contrast_shift)] * (contrast_shift < math.inf)),
     ]
     return _judged(before, after, clips, least_fall, limits, changes)
 
@@ -196,7 +196,7 @@ def verdict_without_reference(
         clips: those of each clip, where `before` and `after` are means.
         least_fall: share of flicker, in [0, 1).
         most_change: share of the flicker of the original.
-        contrast_shift: of the contrast ratio.
+        contrast_shift: of the contrast ratio; infinite where contrast has no meaning.
 
     Example:
         >>> import keras_temporal_reg as ktr
@@ -218,11 +218,10 @@ def verdict_without_reference(
             f"flickers by {start:.1f} %",
             not error <= most_change * start,
         ),
-        (
-            f"contrast {contrast:.2f} of the original's",
-            not abs(contrast - 1.0) <= contrast_shift,
-        ),
     ]
+    if contrast_shift < math.inf:
+        is_broken = not abs(contrast - 1.0) <= contrast_shift
+        limits.append((f"contrast {contrast:.2f} of the original's", is_broken))
     return _judged(before, after, clips, least_fall, limits, changes)
 
 

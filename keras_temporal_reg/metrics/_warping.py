@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_temporal_reg import image
-from keras_temporal_reg.core import xla
+from keras_temporal_reg.core import validation, xla
 
 _COMPILED_PIXELS = 128 * 128  # per frame, below which compiling takes longer than it saves
 _BATCH_PIXELS = 2**19  # of the frames that are warped at once
@@ -140,17 +140,10 @@ def error_of_clip(
             "frames must have shape (frames, height, width, channels) with at least 2 frames. "
             f"Received: {frames.shape}"
         )
-    pairs = len(frames) - 1
-    flow_shape = (pairs, *frames.shape[1:3], 2)
-    if motion is None:
-        motion = np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32), (pairs, 1))
-    motion = np.asarray(motion, np.float32)
-    if motion.shape not in ((pairs, 8), flow_shape):
-        raise ValueError(
-            f"{name} must have shape {(pairs, 8)} or {flow_shape}. Received: {motion.shape}"
-        )
-    if mask is not None and np.shape(mask) != flow_shape[:3]:
-        raise ValueError(f"mask must have shape {flow_shape[:3]}. Received: {np.shape(mask)}")
+    motion = validation.motion(motion, frames.shape, name)
+    masks = (len(frames) - 1, *frames.shape[1:3])
+    if mask is not None and np.shape(mask) != masks:
+        raise ValueError(f"mask must have shape {masks}. Received: {np.shape(mask)}")
     within = ~np.isin(np.arange(1, len(frames)), [*cuts])  # pairs that no cut parts
     trusted = None if mask is None else np.asarray(mask, np.float32)[within]
     error = WarpingError()

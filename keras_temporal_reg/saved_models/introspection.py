@@ -79,13 +79,14 @@ def check_any_batch_size(model: Any) -> None:
         )
 
 
-def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
+def check_fits(model: Any, task: Task, size: tuple[int, int], has_teacher: bool = False) -> int:
     """Check that a model takes and returns what a task defines, by running it once.
 
     Args:
         model: a Keras model.
         task: the task.
         size: height and width of x, in pixels.
+        has_teacher: whether a teacher makes the targets, and not the task.
 
     Returns:
         Height of the model's output over height of its input.
@@ -99,7 +100,8 @@ def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
     x, y = task.encode(probe)
     inputs, outputs = static_shape(model, "input"), static_shape(model, "output")
     _check_channels(inputs, x.shape[-1], "takes", f"inputs of the task {task.name} have")
-    _check_channels(outputs, y.shape[-1], "returns", f"targets of the task {task.name} have")
+    channels = None if has_teacher else y.shape[-1]
+    _check_channels(outputs, channels, "returns", f"targets of the task {task.name} have")
     height, width = size
     try:
         shape = _output_shape(model, height, width, x.shape[-1])
@@ -109,7 +111,7 @@ def check_fits(model: Any, task: Task, size: tuple[int, int]) -> int:
         raise ModelError(
             f"the model cannot take images of {height} x {width} pixels ({cause_of(error)})"
         ) from error
-    _check_channels(shape, y.shape[-1], "returns", f"targets of the task {task.name} have")
+    _check_channels(shape, channels, "returns", f"targets of the task {task.name} have")
     scale = _scale(shape, size)
     if scale is None:
         raise ModelError(
@@ -193,7 +195,7 @@ def round_up(n: int, multiple: int) -> int:
     return math.ceil(n / multiple) * multiple
 
 
-def _check_channels(shape: Any, expected: int, verb: str, of_task: str) -> None:
-    if shape is not None and shape[3] not in (None, expected):
+def _check_channels(shape: Any, expected: int | None, verb: str, of_task: str) -> None:
+    if shape is not None and expected is not None and shape[3] not in (None, expected):
         plural = "s" * (shape[3] != 1)
         raise ModelError(f"the model {verb} {shape[3]} channel{plural}, {of_task} {expected}")

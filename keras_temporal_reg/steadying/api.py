@@ -295,7 +295,9 @@ def _train_and_choose(
             strength=config.strength,
             alphas=ALPHAS,
             value_range=float(np.ptp(clips[0].y)),
-            judge=strength_search.judge_without_reference(config.strength),
+            judge=strength_search.judge_without_reference(
+                config.strength, job.inferred.task.has_contrast
+            ),
             batches=members.statistics_batches(job.model, job.batches(0, steps)),
             advance=start(
                 "choosing the strength",

@@ -118,6 +118,7 @@ def _task_of(model: Any, frame: np.ndarray) -> tasks.Task:
         baseline=_baseline(returns),
         baseline_name="the input itself" if takes == returns else "zero",
         encode_input=to_input,
+        has_contrast=returns in (1, 3),
     )
 
 

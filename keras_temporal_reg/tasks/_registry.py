@@ -6,6 +6,7 @@ import importlib
 
 from keras_temporal_reg.tasks._colorization import colorization
 from keras_temporal_reg.tasks._denoising import denoising
+from keras_temporal_reg.tasks._enhancement import deblurring, low_light, sensor_denoising
 from keras_temporal_reg.tasks._hdr import hdr
 from keras_temporal_reg.tasks._restoration import restoration
 from keras_temporal_reg.tasks._super_resolution import (
@@ -19,9 +20,12 @@ TASKS = {
     task.name: task
     for task in (
         colorization,
+        deblurring,
         denoising,
         hdr,
+        low_light,
         restoration,
+        sensor_denoising,
         super_resolution,
         super_resolution_3,
         super_resolution_4,

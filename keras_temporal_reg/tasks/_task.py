@@ -41,6 +41,8 @@ class Task:
             A function that draws random numbers takes ``(y, seed=None)`` and passes `seed`, two
             integers, to stateless random ops, so that a resumed run draws the same numbers.
         scale: height of y over height of x; the same for the width.
+        has_contrast: whether the spread of the values of a result is its contrast, as of images
+            and depth. If not, as of the logits of classes, the verdict sets no limit to it.
 
     Example:
         >>> import numpy as np, keras_temporal_reg as ktr
@@ -62,6 +64,7 @@ class Task:
     encode_input: Callable[[np.ndarray], np.ndarray] | None = None
     make_input: Callable[..., tf.Tensor] | None = None
     scale: int = 1
+    has_contrast: bool = True
 
     def input(self, frames: np.ndarray) -> np.ndarray:
         """Return x of frames in [0, 1] that have no target."""

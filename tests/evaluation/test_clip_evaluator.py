@@ -262,6 +262,35 @@ def test_without_a_reference_the_baseline_is_the_reference(pairs):
     assert result.measures["blur"]["smoothness"] == pytest.approx(expected, rel=1e-3)
 
 
+def depth():
+    return keras.Sequential(
+        [keras.Input((None, None, 3)), layers.Conv2D(1, 3, padding="same", activation="softplus")]
+    )
+
+
+@pytest.mark.parametrize("input_range", [(0.0, 1.0), (-2.0, 3.0)])
+def test_where_the_baseline_shows_nothing_the_motion_is_that_of_the_input(input_range):
+    """Depth from RGB, of which a constant is the baseline."""
+    low, high = input_range
+    task = tasks.Task(
+        "depth",
+        lambda rgb: (low + (high - low) * rgb, rgb[..., :1]),
+        lambda x, prediction: np.repeat(prediction.clip(0, 1), 3, axis=-1),
+        baseline=lambda x: np.zeros_like(x[..., :1]),
+        baseline_name="zero",
+    )
+    frames, model = moving(), depth()
+    x = task.input(frames)
+    clip = clip_of([(frame, None) for frame in x], reference=clips.NO_REFERENCE)
+    found = evaluate(clip, {"depth": model}, task=task)
+    pictures = frames.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+    motion, mask = optical_flow.of_clip(np.round(255 * pictures).astype(np.uint8))
+    expected = metrics.flicker(model.predict(x, verbose=0), motion, mask)
+    still = metrics.flicker(model.predict(x, verbose=0), None)
+    assert found.measures["depth"]["flicker"] == pytest.approx(expected, rel=0.05)
+    assert abs(still - expected) > 0.2 * expected
+
+
 def test_previews_are_given_all_results_and_maps(pairs, tmp_path):
     with previews.Previews(tmp_path / "new", Fraction(25)) as shown:
         evaluate(clip_of(pairs), {"blur": blur()}, shown)

@@ -58,6 +58,7 @@ def test_no_function_has_more_than_60_lines_of_code_without_a_reason(path):
 TESTED_ELSEWHERE = {
     "__main__": "test_cli.py",
     "cli_options": "test_cli.py",
+    "core/degradations": "test_perturbations.py and tasks/test_enhancement.py",
     "core/keras_backend": "project/test_import.py",
     "core/lazy": "project/test_import.py",
     "core/validation": "the tests of what checks its arguments",

@@ -23,12 +23,13 @@ PUBLIC = {
     """,
     "keras_temporal_reg.metrics": """
         Flicker MEASURES Measure Outcome Stability Unpaired Verdict WarpingError contrast_ratio
-        excess_removed flicker high_pass psnr relative_smoothness smoothness ssim stability
-        structure temporal_error verdict verdict_without_reference warping_error
+        excess_removed flicker high_pass label_changes psnr relative_smoothness
+        scale_invariant_error smoothness ssim stability structure temporal_error verdict
+        verdict_without_reference warping_error
     """,
     "keras_temporal_reg.tasks": """
-        Task colorization denoising find hdr restoration super_resolution super_resolution_3
-        super_resolution_4 with_value_range
+        Task colorization deblurring denoising find hdr low_light restoration sensor_denoising
+        super_resolution super_resolution_3 super_resolution_4 with_value_range
     """,
     "keras_temporal_reg.transforms": """
         RandomAffine RandomFlow identity rescale_flow rescale_transforms

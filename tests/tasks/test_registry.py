@@ -9,7 +9,7 @@ from keras_temporal_reg.tasks._registry import TASKS
 def test_every_public_task_is_found_by_its_name():
     public = [getattr(ktr.tasks, name) for name in ktr.tasks.__all__]
     tasks = [task for task in public if isinstance(task, ktr.tasks.Task)]
-    assert len(tasks) == len(TASKS) == 7
+    assert len(tasks) == len(TASKS) == 10
     for task in tasks:
         assert ktr.tasks.find(task.name) is task
 
@@ -21,7 +21,10 @@ def test_a_task_is_found_by_its_dotted_path():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("magic", "task must be one of colorization, denoising, hdr.*Received: 'magic'"),
+        (
+            "magic",
+            "task must be one of colorization, deblurring, denoising, hdr.*Received: 'magic'",
+        ),
         ("no_module.task", "Received: 'no_module.task'"),
         ("os.path", "must be a keras_temporal_reg.tasks.Task"),
     ],
