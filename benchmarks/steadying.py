@@ -1,10 +1,13 @@
 """Steady networks on clips whose ideal output is known, and hidden from `ktr.steady`.
 
     python benchmarks/steadying.py demo-output [demo-output-1 ...] [--minutes 3]
+    python benchmarks/steadying.py --task low-light [--seed 0]
 
 The network of each `original.keras`, of `ktr demo`, is steadied on the luma of the second half of
-each shot of each clip. Flicker, PSNR against the colours of the clip, contrast and temporal error
-are those of `metrics.stability`. Results go to `benchmarks/results/steadying.json`.
+each shot of each clip. With a task of `TRAINED`, a network is trained first, on the stills and
+photographs of the demo, and steadied on the inputs of that task. Flicker, PSNR against the ideal
+output, contrast and temporal error are those of `metrics.stability`. Results go to
+`benchmarks/results/steadying.json`, or `steadying-TASK.json`.
 """
 
 from __future__ import annotations
@@ -12,20 +15,54 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import shutil
 import tempfile
 import time
 
 import numpy as np
+from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg import saved_models
+from keras_temporal_reg import saved_models, tasks
 from keras_temporal_reg.evaluation import inference
-from keras_temporal_reg.experiments import datasets, networks
+from keras_temporal_reg.experiments import datasets, networks, runner
+from keras_temporal_reg.experiments.configs import ExperimentConfig
 from keras_temporal_reg.io import image_files
-from keras_temporal_reg.tasks import colorization
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "steadying.json"
+STEPS = 3000  # of the training for a task
 SHOWN = ("flicker", "psnr", "contrast_ratio", "temporal_error")
+
+
+def enhancement_net(channels: int = 16) -> keras.Model:
+    """RGB to RGB, by convolutions of two scales."""
+    layers = keras.layers
+    x = keras.Input((None, None, 3))
+    fine = layers.Conv2D(channels, 3, padding="same", activation="relu")(x)
+    h = layers.Conv2D(2 * channels, 3, strides=2, padding="same", activation="relu")(fine)
+    h = layers.Conv2D(2 * channels, 3, padding="same", activation="relu")(h)
+    h = layers.UpSampling2D(2, interpolation="bilinear")(h)
+    h = layers.Concatenate()([h, fine])
+    h = layers.Conv2D(channels, 3, padding="same", activation="relu")(h)
+    return keras.Model(x, layers.Conv2D(3, 3, padding="same")(h))
+
+
+TRAINED = {
+    "low-light": enhancement_net,
+    "sensor-denoising": enhancement_net,
+    "super-resolution": lambda channels: networks.super_resolution_net(2, channels),
+}
+
+
+def train(problem: datasets.Problem, seed: int, path: pathlib.Path) -> pathlib.Path:
+    """Train a network on pictures, without a regularizer, and save it."""
+    keras.utils.set_random_seed(seed)
+    config = ExperimentConfig(base_steps=STEPS)
+    setting = runner.Setting(config, problem, problem.pictures(12), seed)
+    network = problem.network(config.channels)
+    network.set_weights(runner.train_base(setting, lambda steps: None).weights)
+    saved_models.save(network, path, "keras")
+    return path
 
 
 def steady(
@@ -36,9 +73,10 @@ def steady(
     with tempfile.TemporaryDirectory() as folder:
         frames = pathlib.Path(folder) / "frames"
         frames.mkdir()
-        # Grey frames: the colours are not there to be seen.
-        for number, luma in enumerate(clip.x):
-            image_files.write(frames / f"{number:04d}.png", np.repeat(luma, 3, axis=-1))
+        for number, x in enumerate(clip.x):
+            # Of luma, grey frames: the colours are not there to be seen.
+            rgb = np.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x
+            image_files.write(frames / f"{number:04d}.png", rgb.clip(0.0, 1.0))
         output = pathlib.Path(folder) / "steady.keras"
         result = ktr.steady(original, frames, output, **options)
         models = [saved_models.load(path).model for path in (original, output)]
@@ -63,23 +101,33 @@ def steady(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("outputs", nargs="+", type=pathlib.Path, help="folders of ktr demo")
+    parser.add_argument("outputs", nargs="*", type=pathlib.Path, help="folders of ktr demo")
+    parser.add_argument("--task", choices=TRAINED, help="train a network for it, and steady that")
+    parser.add_argument("--seed", type=int, default=0, help="of that training")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--steps", type=int, help="of each training, in place of minutes")
     parser.add_argument("--strength", default="auto")
-    parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
+    parser.add_argument("--results", type=pathlib.Path)
     given = parser.parse_args()
     strength = given.strength if given.strength == "auto" else float(given.strength)
     options = {"minutes": given.minutes, "steps": given.steps, "strength": strength}
     options["show_progress"] = False
     splits = [datasets.split(path) for path in datasets.shipped_clips()]
-    problem = datasets.of_clips(colorization, networks.colorization_unet, splits, [])
+    folder = pathlib.Path(tempfile.mkdtemp())
+    keras.utils.set_random_seed(given.seed)  # for the noise of inputs
+    if given.task is None:
+        problem = datasets.of_clips(tasks.colorization, networks.colorization_unet, splits, [])
+        models = [output / "original.keras" for output in given.outputs]
+    else:
+        photographs = datasets.shipped_photographs()
+        problem = datasets.of_clips(
+            tasks.find(given.task), TRAINED[given.task], splits, photographs
+        )
+        models = [train(problem, given.seed, folder / f"{given.task}-{given.seed}.keras")]
     rows = []
-    for output in given.outputs:
+    for model in models:
         for split, clip in zip(splits, problem.clips):
-            row = steady(
-                output / "original.keras", split, clip, {**options, "show_progress": False}
-            )
+            row = steady(model, split, clip, options)
             rows.append(row)
             before, after = row["before"], row["after"]
             print(
@@ -94,7 +142,9 @@ def main() -> None:
     factors = [row["after"]["flicker"] / row["before"]["flicker"] for row in rows]
     changes = [row["after"]["psnr"] - row["before"]["psnr"] for row in rows]
     print(f"Mean: flicker x {np.mean(factors):.2f}, PSNR {np.mean(changes):+.2f} dB.")
-    given.results.write_text(
+    shutil.rmtree(folder)
+    results = given.results or RESULTS.with_stem("-".join(filter(None, ["steadying", given.task])))
+    results.write_text(
         json.dumps({"versions": saved_models.versions(), "rows": rows}, indent=1) + "\n"
     )
 
