@@ -48,6 +48,22 @@ def positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def value_range(name: str, value: Any) -> tuple[float, float, float, float]:
+    """The values of a network that stand for 0 and 1.
+
+    Returns:
+        Low and high of its inputs, then of its outputs; of two numbers, both have the same.
+    """
+    numbers = tuple(float(number) for number in value)
+    pairs = [numbers[i : i + 2] for i in range(0, len(numbers), 2)]
+    if len(numbers) not in (2, 4) or not all(-math.inf < a < b < math.inf for a, b in pairs):
+        raise ValueError(
+            f"{name} must be two finite numbers, the lower one first, or four: those of the inputs "
+            f"and those of the outputs. Received: {', '.join(f'{number:g}' for number in numbers)}"
+        )
+    return (*pairs[0], *pairs[-1])  # type: ignore[return-value]
+
+
 def whole_number(name: str, value: Any, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}. Received: {value!r}")

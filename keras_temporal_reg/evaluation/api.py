@@ -95,7 +95,7 @@ def evaluate(
     references: Sequence[Any] = (),
     stills: Sequence[Any] = (),
     task: str | tasks.Task = "restoration",
-    value_range: tuple[float, float] = (0.0, 1.0),
+    value_range: tuple[float, ...] = (0.0, 1.0),
     flow_method: str = "dis",
     memory: float | None = None,
     sigma: float = 2.0,
@@ -118,7 +118,8 @@ def evaluate(
             model is the original, and the others are compared with its results.
         stills: images that a virtual camera moves over: their motion is known exactly.
         task: a task of `tasks`, its name, or the dotted path of a task of your own.
-        value_range: the values of the models that stand for black and white.
+        value_range: the values of the models that stand for black and white; of inputs and then of
+            outputs where these differ.
         flow_method: ``"dis"``, ``"farneback"`` or ``"none"``, for flicker, the warping error and
             tOF.
         memory: megabytes for a network's layers; larger frames are cut into tiles.

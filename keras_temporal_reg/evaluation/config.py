@@ -6,7 +6,6 @@ The module imports no TensorFlow, so that the command line can check its options
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING
 
 from keras_temporal_reg.core import validation
@@ -23,7 +22,8 @@ class EvaluationConfig:
 
     Attributes:
         task: makes inputs, targets and baseline predictions.
-        value_range: the values of the networks that stand for 0 and 1.
+        value_range: the values of the networks that stand for 0 and 1; of inputs and then of
+            outputs where these differ.
         flow_method: optical flow of flicker, warping error and tOF; one of `FLOW_METHODS`.
         memory: megabytes for a network's layers; larger frames are cut into tiles. None: no limit.
         sigma: of the temporal Gaussian of the stability measures, in frames.
@@ -34,28 +34,15 @@ class EvaluationConfig:
     """
 
     task: Task
-    value_range: tuple[float, float] = (0.0, 1.0)
+    value_range: tuple[float, ...] = (0.0, 1.0)
     flow_method: str = "dis"
     memory: float | None = None
     sigma: float = 2.0
     find_cuts: bool = True
 
     def __post_init__(self) -> None:
-        check_value_range(self.value_range)
+        validation.value_range("value_range", self.value_range)
         validation.one_of("flow_method", self.flow_method, FLOW_METHODS)
         validation.positive("sigma", self.sigma)
         if self.memory is not None:
             validation.positive("memory", self.memory)
-
-
-def check_value_range(value_range: tuple[float, float]) -> None:
-    """Check that a value range is two finite numbers, the lower one first.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    low, high = value_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(
-            f"value_range must be two finite numbers, the lower one first. Received: {low}, {high}"
-        )

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from keras_temporal_reg.core import validation
 from keras_temporal_reg.saved_models import introspection
 
 OVERLAP = 32  # pixels of x that neighbouring tiles share; seams are blended over them
@@ -110,7 +111,7 @@ def runner(
     width: int,
     channels: int,
     memory: float | None = None,
-    value_range: tuple[float, float] = (0.0, 1.0),
+    value_range: tuple[float, ...] = (0.0, 1.0),
 ) -> FrameRunner:
     """Make the `FrameRunner` of a model.
 
@@ -121,7 +122,8 @@ def runner(
         channels: of the frames.
         memory: megabytes that the results of all layers may take; frames that need more are cut
             into tiles, which overlap and are blended. None: no limit.
-        value_range: the values of the model that stand for 0 and 1.
+        value_range: the values of the model that stand for 0 and 1; of inputs and then of outputs
+            where these differ.
 
     Raises:
         ValueError: if the model takes another number of channels, or no size near this one.
@@ -147,12 +149,12 @@ def runner(
     return FrameRunner(network, (height, width), tile, sizes.multiple, sizes.scale)
 
 
-def _compiled(model: Any, shape: tuple[int, ...], value_range: tuple[float, float]) -> Any:
-    low, gain = value_range[0], value_range[1] - value_range[0]
+def _compiled(model: Any, shape: tuple[int, ...], value_range: tuple[float, ...]) -> Any:
+    low, high, out_low, out_high = validation.value_range("value_range", value_range)
 
     def call(x: tf.Tensor) -> tf.Tensor:
-        result = introspection.first_output(model(x * gain + low, training=False))
-        return (tf.cast(result, tf.float32) - low) / gain
+        result = introspection.first_output(model(x * (high - low) + low, training=False))
+        return (tf.cast(result, tf.float32) - out_low) / (out_high - out_low)
 
     # Some layers of Keras 3 need a known height and width. Autograph would hide the network's own
     # words in its error messages.

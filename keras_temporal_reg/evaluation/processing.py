@@ -13,7 +13,6 @@ import numpy as np
 from keras_temporal_reg import saved_models, tasks
 from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.evaluation import inference
-from keras_temporal_reg.evaluation.config import check_value_range
 from keras_temporal_reg.io import progress, video
 
 
@@ -45,7 +44,7 @@ def process(
     output: Any,
     *,
     task: str | tasks.Task = "restoration",
-    value_range: tuple[float, float] = (0.0, 1.0),
+    value_range: tuple[float, ...] = (0.0, 1.0),
     memory: float | None = None,
     rate: float | None = None,
     allow_code: bool = False,
@@ -59,7 +58,8 @@ def process(
         output: a file whose suffix, one of `video.CODECS`, selects the format; without a suffix a
             folder of PNG images. It appears when it is complete.
         task: a task of `tasks`, its name, or the dotted path of a task of your own.
-        value_range: the values of the model that stand for black and white.
+        value_range: the values of the model that stand for black and white; of inputs and then of
+            outputs where these differ.
         memory: megabytes for the network's layers; larger frames are cut into tiles.
         rate: frames per second, for folders.
         allow_code: load a model that contains code of its own (Lambda layers).
@@ -76,7 +76,7 @@ def process(
     """
     clip, output = Path(clip), Path(output)
     task = tasks.find(task) if isinstance(task, str) else task
-    check_value_range(value_range)
+    validation.value_range("value_range", value_range)
     if output.resolve() == clip.resolve():
         raise ValueError(f"output must be another file than the clip. Received: {output}")
     if output.suffix:
@@ -113,7 +113,7 @@ def _results(
     clip: video.ClipInfo,
     task: tasks.Task,
     memory: float | None,
-    value_range: tuple[float, float],
+    value_range: tuple[float, ...],
 ) -> Generator[tuple[np.ndarray, Any], None, None]:
     """Yield what the model makes of each frame, as RGB in [0, 1], and the frame's time."""
     run = None

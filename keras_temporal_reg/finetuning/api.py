@@ -228,7 +228,7 @@ def _blend(job: _Job, plot: Path) -> _Blended:
         loss = members.loss_of(name, config.reconstruction, config.contrast)
         trainings[name] = _train(job, name, loss, run)
         values[name] = members.values_of(job.model)
-    low, high = config.value_range or (0.0, 1.0)
+    low, high = (config.value_range or (0.0, 1.0))[-2:]
     baseline = job.task.baseline if shape.scale == job.task.scale else None
     strength = config.blend_strength
     assert strength is not None

@@ -17,7 +17,6 @@ from typing import Any
 
 from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.core import validation as checks
-from keras_temporal_reg.evaluation import config as evaluation_config
 from keras_temporal_reg.finetuning.options import CommandConfig, option
 
 METHODS = ("sparse-jacobian", "transform-invariance")
@@ -87,12 +86,6 @@ def parse_words(text: str) -> tuple[str, ...]:
 def parse_value_range(text: str) -> tuple[float, ...]:
     """Numbers separated by commas, from the command line."""
     return tuple(float(part) for part in text.split(","))
-
-
-def _check_value_range(name: str, value: Any) -> None:
-    if len(value) != 2:
-        raise ValueError(f"{name} must be two numbers, the lower one first. Received: {value!r}")
-    evaluation_config.check_value_range(value)
 
 
 def _at_least(least: int) -> Callable[[str, Any], Any]:
@@ -245,10 +238,11 @@ class FinetuneConfig(CommandConfig):
     show_progress: bool = option(
         True, "show a progress bar", setting=None, off=("--quiet", "no progress bar")
     )
-    value_range: tuple[float, float] | None = option(
+    value_range: tuple[float, ...] | None = option(
         None,
-        "lowest and highest value of the model's inputs and outputs; without, 0 and 1",
-        _check_value_range,
+        "lowest and highest value of the model's inputs and outputs, or of its inputs and then of "
+        "its outputs, as in 0,255,0,1; without, 0 and 1",
+        checks.value_range,
         setting=lambda value: [float(part) for part in value],
         parse=parse_value_range,
         metavar="LOW,HIGH",

@@ -46,7 +46,7 @@ def blend_files(
     inputs: Path | None = None,
     *,
     task: str = "colorization",
-    value_range: tuple[float, float] | None = None,
+    value_range: tuple[float, ...] | None = None,
     allow_code: bool = False,
     show_progress: bool = True,
 ) -> Blended:

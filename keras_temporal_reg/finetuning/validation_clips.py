@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_temporal_reg import metrics, transforms
-from keras_temporal_reg.core import seeding
+from keras_temporal_reg.core import seeding, validation
 from keras_temporal_reg.data import _crops
 from keras_temporal_reg.evaluation import camera, inference, optical_flow
 from keras_temporal_reg.evaluation import clips as evaluation_clips
@@ -202,7 +202,7 @@ def read(
     reference: Path | None,
     task: Task,
     shape: _crops.CropShape,
-    value_range: tuple[float, float],
+    value_range: tuple[float, ...],
 ) -> ClipArrays:
     """The centers of the first frames of a clip.
 
@@ -230,8 +230,9 @@ def read(
         raise ValueError(f"clip {clip} must have at least 2 frames. Received: {len(centers)}")
     x, y = (np.stack(part) for part in zip(*centers))
     pictures = image_files.to_uint8(task.decode(x, y))
-    low, high = value_range
-    x, y = (part * np.float32(high - low) + np.float32(low) for part in (x, y))
+    low, high, out_low, out_high = validation.value_range("value_range", value_range)
+    x = x * np.float32(high - low) + np.float32(low)
+    y = y * np.float32(out_high - out_low) + np.float32(out_low)
     return with_flow(x, y, pictures)
 
 

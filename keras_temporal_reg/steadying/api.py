@@ -150,7 +150,7 @@ def steady(
     preflight.check_output(model, output, format)
     with atomic.locked(output):
         job = prepare(model, clips, output, format, config)
-        judged, floor, rest = _judged_clips(job)
+        judged, floor, rest = _judged_clips(job, others)
         steps = _choose_steps(job, rest, started)
         choice, trained = _train_and_choose(job, judged, floor, steps, output)
         notes = _write_results(job, choice, output, format, video)
@@ -194,7 +194,7 @@ def _beside(output: Path, suffix: str) -> Path:
     return output.with_name(f"{output.stem}.{suffix}")
 
 
-def _judged_clips(job: Job) -> tuple[list[ClipArrays], float, float]:
+def _judged_clips(job: Job, others: Sequence[str | Path]) -> tuple[list[ClipArrays], float, float]:
     """The runs of neighbouring frames as clips whose targets are the original's results.
 
     Returns:
@@ -231,7 +231,8 @@ def _judged_clips(job: Job) -> tuple[list[ClipArrays], float, float]:
         )
     blends = strength_search.evaluations(job.config.methods, job.config.strength)
     rest = blends * per_frame * len(x)
-    rest += job.footage.frames * (3 * per_frame + _FLOWS_PER_FRAME * per_pair)
+    shown = job.footage.frames + sum(video.info(Path(clip)).frames or 0 for clip in others)
+    rest += shown * (3 * per_frame + _FLOWS_PER_FRAME * per_pair)
     return [clip], floor, rest
 
 

@@ -79,7 +79,7 @@ class SteadyConfig(CommandConfig):
         help="what the model does, where that cannot be found out: a task's name, its dotted "
         "path, or a `tasks.Task`",
     )
-    value_range: tuple[float, float] | None = _shared(
+    value_range: tuple[float, ...] | None = _shared(
         "value_range",
         help="the values of the model's inputs and outputs that stand for black and white; "
         "without, they are found out",

@@ -15,6 +15,7 @@ from keras_temporal_reg.io import image_files, video
 TRAINING_FRAMES = 96  # of all clips
 RUNS = 6  # of neighbouring frames that blends are judged on
 RUN_FRAMES = 8
+_RUN_PIXELS = 2**25  # of all of them, which are kept in memory as float32, with their results
 LEAST_FRAMES = 4  # of a clip
 _APART = 4  # a clip of so many times the frames of all runs does not train on those
 
@@ -85,7 +86,8 @@ def read(clips: Sequence[Path]) -> Footage:
         given = ", ".join(f"{i.path.name} {i.width} x {i.height}" for i in infos)
         raise ValueError(f"clips must have frames of one size. Received: {given}")
     shots = [shot for number, clip in enumerate(clips) for shot in _shots(number, clip)]
-    runs = _choose_runs(shots)
+    pixels = RUN_FRAMES * infos[0].height * infos[0].width
+    runs = _choose_runs(shots, min(RUNS, max(2, _RUN_PIXELS // pixels)))
     in_runs = {(run.clip, n) for run in runs for n in range(run.start, run.stop)}
     every = [(shot.clip, n) for shot in shots for n in range(shot.start, shot.stop)]
     is_apart = len(every) >= _APART * len(in_runs)
@@ -122,8 +124,8 @@ def _shots(number: int, clip: Path) -> list[Shot]:
     return shots
 
 
-def _choose_runs(shots: Sequence[Shot]) -> list[Shot]:
-    """Runs of neighbours, spread evenly over the shots that have any."""
+def _choose_runs(shots: Sequence[Shot], count: int) -> list[Shot]:
+    """Up to `count` runs of neighbours, spread evenly over the shots that have any."""
     pieces = [
         Shot(shot.clip, start, min(start + RUN_FRAMES, shot.stop))
         for shot in shots
@@ -131,7 +133,7 @@ def _choose_runs(shots: Sequence[Shot]) -> list[Shot]:
     ]
     longest = max(piece.frames for piece in pieces)
     usable = [piece for piece in pieces if piece.frames == longest]
-    return [usable[n] for n in evenly(len(usable), RUNS)]
+    return [usable[n] for n in evenly(len(usable), count)]
 
 
 def evenly(count: int, wanted: int) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +21,8 @@ BYTE = (0.0, 255.0)
 # network does not work in a range; below the second, it does.
 _FAR = 0.25
 _NEAR = 0.1
+# Results above it are of 0 to 255; light and depth without an upper bound are not.
+_MOST_OF_UNIT = 16.0
 _SIDE = 128  # pixels of the part of a frame that ranges are tried on
 
 
@@ -30,19 +32,20 @@ class Inferred:
 
     Attributes:
         task: makes x of frames, and pictures of results; it makes no target.
-        value_range: the values of the network that stand for 0 and 1.
+        value_range: the values of the network that stand for 0 and 1; of inputs and then of outputs
+            where these differ.
         scale: height of the output over height of the input.
         description: a sentence for the user.
     """
 
     task: tasks.Task
-    value_range: tuple[float, float]
+    value_range: tuple[float, ...]
     scale: int
     description: str
 
     def inputs(self, frames: np.ndarray) -> np.ndarray:
         """x of frames, ``(frames, height, width, 3)`` uint8, in the values of the network."""
-        low, high = self.value_range
+        low, high = self.value_range[:2]
         x = self.task.input(frames / np.float32(255.0))
         return (x * np.float32(high - low) + np.float32(low)).astype(np.float32)
 
@@ -51,7 +54,7 @@ def infer(
     model: Any,
     frame: np.ndarray,
     task: tasks.Task | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: tuple[float, ...] | None = None,
 ) -> Inferred:
     """Find what a network takes and returns.
 
@@ -81,9 +84,10 @@ def infer(
     taken = "RGB" if channels == 3 else f"{channels} channel{'s' * (channels > 1)}"
     what = f"task {task.name}" if given else f"{taken} to {task.name}"
     size = "" if sizes.scale == 1 else f" of {sizes.scale} times the size"
+    outputs = f", and outputs from {found[2]:g} to {found[3]:g}" if len(found) == 4 else ""
     description = (
-        f"The network was taken as {what}{size}, with values from {found[0]:g} to {found[1]:g} "
-        f"({reason})."
+        f"The network was taken as {what}{size}, with values from {found[0]:g} to {found[1]:g}"
+        f"{outputs} ({reason})."
     )
     return Inferred(task, found, sizes.scale, description)
 
@@ -149,22 +153,33 @@ def _static_channels(model: Any, side: str) -> int | None:
     return None if shape is None else shape[3]
 
 
-def _value_range(
-    model: Any, task: tasks.Task, frame: np.ndarray
-) -> tuple[tuple[float, float], str]:
-    """The values that stand for 0 and 1, and what they were found from."""
+def _value_range(model: Any, task: tasks.Task, frame: np.ndarray) -> tuple[tuple[float, ...], str]:
+    """The values that stand for 0 and 1, of inputs and outputs, and what they were found from."""
+    layers = [*_image_layers(model)]
+    ends_with_tanh = bool(layers) and _activation_of(layers[-1]) == "tanh"
+    inputs, reason = _told_by_layers(model, layers)
+    if inputs is None and ends_with_tanh:
+        return SIGNED, "it ends with tanh"
+    tried = {each: _tried(model, task, frame, each) for each in (UNIT, BYTE)}
+    if inputs is None:
+        inputs, reason = UNIT, "the default"
+        if tried[UNIT].distance > _FAR and tried[BYTE].distance < _NEAR:
+            inputs = BYTE
+            reason = "with these its results are near its input, and with 0 to 1 far from it"
+    outputs = SIGNED if ends_with_tanh else tried[inputs].outputs
+    if outputs == inputs:
+        return inputs, reason
+    return (*inputs, *outputs), f"{reason}; outputs by its results"
+
+
+def _told_by_layers(model: Any, layers: Sequence[Any]) -> tuple[tuple[float, float] | None, str]:
+    """The values of inputs that stand for 0 and 1, if the first layers tell them."""
     inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
     if inputs and tf.as_dtype(inputs[0].dtype).is_integer:
         return BYTE, "its input is of an integer type"
-    ordered = [*_image_layers(model)]
-    if ordered and type(ordered[0]).__name__ == "Rescaling" and _is_of_255(ordered[0]):
+    if layers and type(layers[0]).__name__ == "Rescaling" and _is_of_255(layers[0]):
         return BYTE, "it begins with a Rescaling layer"
-    if ordered and _activation_of(ordered[-1]) == "tanh":
-        return SIGNED, "it ends with tanh"
-    far, near = (_distance_to_input(model, task, frame, each) for each in (UNIT, BYTE))
-    if far > _FAR and near < _NEAR:
-        return BYTE, "with these its results are near its input, and with 0 to 1 far from it"
-    return UNIT, "the default"
+    return None, ""
 
 
 def _activation_of(layer: Any) -> str | None:
@@ -187,16 +202,28 @@ def _image_layers(model: Any) -> Iterator[Any]:
             yield layer
 
 
-def _distance_to_input(
-    model: Any, task: tasks.Task, frame: np.ndarray, value_range: Sequence[float]
-) -> float:
-    """Mean absolute difference between result and input; NaN where their channels differ."""
+class _Trial(NamedTuple):
+    """What a network makes of a frame, with inputs of some range.
+
+    Attributes:
+        distance: mean absolute difference between result and input, both from 0 to 1; NaN where
+            their channels differ.
+        outputs: the range of its results.
+    """
+
+    distance: float
+    outputs: tuple[float, float]
+
+
+def _tried(model: Any, task: tasks.Task, frame: np.ndarray, inputs: tuple[float, float]) -> _Trial:
     x = task.input(frame[np.newaxis, :_SIDE, :_SIDE] / np.float32(255.0))
-    low, high = value_range
-    run = inference.runner(model, *x.shape[1:], value_range=(low, high))
+    run = inference.runner(model, *x.shape[1:], value_range=(*inputs, *UNIT))
     result = run(x)
+    is_picture = result.shape[-1] in (1, 3)
+    is_large = float(np.quantile(np.abs(result), 0.99)) > _MOST_OF_UNIT
+    outputs = BYTE if is_picture and is_large else UNIT
     expected = x.repeat(run.scale, axis=1).repeat(run.scale, axis=2)
     if result.shape != expected.shape:
-        return math.nan
-    difference = float(np.abs(result - expected).mean())
-    return difference if np.isfinite(difference) else float("inf")
+        return _Trial(math.nan, outputs)
+    difference = float(np.abs(result / np.float32(outputs[1]) - expected).mean())
+    return _Trial(difference if np.isfinite(difference) else math.inf, outputs)

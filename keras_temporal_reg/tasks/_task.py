@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_temporal_reg.core import deprecation, seeding
+from keras_temporal_reg.core import deprecation, seeding, validation
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -75,16 +75,24 @@ class Task:
         return self.encode(frames)[1]
 
 
-def with_value_range(task: Task, low: float, high: float) -> Task:
-    """Return `task` for a network whose inputs and outputs span [low, high] in place of [0, 1].
+def with_value_range(
+    task: Task,
+    low: float,
+    high: float,
+    output_low: float | None = None,
+    output_high: float | None = None,
+) -> Task:
+    """Return `task` for a network whose values span another range than [0, 1].
 
     Args:
         task: a task.
-        low: value that stands for 0.
+        low: value of inputs, and of outputs, that stands for 0.
         high: value that stands for 1, above `low`.
+        output_low: value of outputs that stands for 0, where it is not that of inputs.
+        output_high: value of outputs that stands for 1, likewise.
 
     Raises:
-        ValueError: if the two are not finite, or not in that order.
+        ValueError: if they are not finite, or not in that order.
 
     Example:
         >>> import numpy as np, keras_temporal_reg as ktr
@@ -92,33 +100,39 @@ def with_value_range(task: Task, low: float, high: float) -> Task:
         >>> float(task.input(np.ones((2, 2, 3))).max())
         255.0
     """
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(
-            f"low and high must be finite, low being below high. Received: {low}, {high}"
-        )
-    if (low, high) == (0.0, 1.0):
+    outputs = (
+        low if output_low is None else output_low,
+        high if output_high is None else output_high,
+    )
+    low, high, out_low, out_high = validation.value_range("low, high", (low, high, *outputs))
+    if (low, high, out_low, out_high) == (0.0, 1.0, 0.0, 1.0):
         return task
-    gain = high - low
 
-    def to_range(unit: np.ndarray) -> np.ndarray:
-        return (unit * gain + low).astype(np.float32)
+    def to_input(unit: Any) -> Any:
+        return unit * (high - low) + low
+
+    def to_output(unit: np.ndarray) -> np.ndarray:
+        return (unit * (out_high - out_low) + out_low).astype(np.float32)
+
+    def unit_input(x: Any) -> Any:
+        return (x - low) / (high - low)
+
+    def unit_output(y: Any) -> Any:
+        return (y - out_low) / (out_high - out_low)
 
     def encode(rgb: np.ndarray) -> Pair:
         x, y = task.encode(rgb)
-        return to_range(x), to_range(y)
-
-    def to_unit(values: Any) -> Any:
-        return (values - low) / gain
+        return to_input(x).astype(np.float32), to_output(y)
 
     def make_input(y: tf.Tensor, seed: Any = None) -> tf.Tensor:
         assert task.make_input is not None
-        return seeding.call_in_training(task.make_input, to_unit(y), seed) * gain + low
+        return to_input(seeding.call_in_training(task.make_input, unit_output(y), seed))
 
     return dataclasses.replace(
         task,
         encode=encode,
-        decode=lambda x, prediction: task.decode(to_unit(x), to_unit(prediction)),
-        baseline=lambda x: to_range(task.baseline(to_unit(x))),
-        encode_input=lambda rgb: to_range(task.input(rgb)),
+        decode=lambda x, prediction: task.decode(unit_input(x), unit_output(prediction)),
+        baseline=lambda x: to_output(task.baseline(unit_input(x))),
+        encode_input=lambda rgb: to_input(task.input(rgb)).astype(np.float32),
         make_input=make_input if task.make_input else None,
     )

@@ -88,6 +88,10 @@ def test_layers_that_need_known_sizes_run_on_odd_ones():
 def test_values_are_scaled_to_the_range_of_the_model():
     x = frames(16, 16)
     doubled = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1.0, 51.0)])
+    to_unit = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1 / 255)])
+    run = inference.runner(to_unit, 16, 16, 3, value_range=(0.0, 255.0, 0.0, 1.0))
+    unit = np.random.default_rng(3).uniform(size=(2, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_allclose(run(unit), unit, atol=1e-5)
     run = inference.runner(doubled, 16, 16, 3, value_range=(0.0, 255.0))
     np.testing.assert_allclose(run(x), x + 0.2, atol=1e-5)
 

@@ -56,7 +56,7 @@ def no_extra(monkeypatch):
         ({"validation": 0.0, "early_stopping": 2}, "^early_stopping needs a validation"),
         ({"seed": -1}, "^seed must be"),
         ({"value_range": (1.0, 0.0)}, "^value_range must be two finite numbers"),
-        ({"value_range": (1.0,)}, "^value_range must be two numbers"),
+        ({"value_range": (1.0,)}, "^value_range must be two finite numbers"),
         (
             {"strength": 0.5, "validation": 0.0},
             "^strength 0.5 needs a validation above 0 or a clip, .*; alpha trains one network",

@@ -77,3 +77,11 @@ def test_frames_before_a_damaged_one_are_used(tmp_path):
     (clip / "008.png").write_bytes(b"gone")
     found = footage.read([clip])
     assert found.frames == 8 and [number_of(frame) for frame in found.training] == [*range(8)]
+
+
+def test_of_large_frames_fewer_are_judged_on(tmp_path, monkeypatch):
+    clip = write_folder(tmp_path / "clip", numbered(200))
+    pixels = footage.read([clip]).runs[0][..., 0].size
+    for budget, runs in ((3.5 * pixels, 3), (0.5 * pixels, 2)):
+        monkeypatch.setattr(footage, "_RUN_PIXELS", int(budget))
+        assert len(footage.read([clip]).runs) == runs

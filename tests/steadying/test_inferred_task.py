@@ -37,9 +37,29 @@ def test_rgb_in_the_unit_range(frame):
 
 
 def test_a_rescaling_layer_tells_the_range(frame):
-    found = inferred_task.infer(network(layers.Rescaling(1 / 255), identity()), frame)
+    back = layers.Rescaling(255.0)
+    found = inferred_task.infer(network(layers.Rescaling(1 / 255), identity(), back), frame)
     assert found.value_range == (0.0, 255.0) and "Rescaling" in found.description
     np.testing.assert_allclose(found.inputs(frame[np.newaxis])[0], frame, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("body", "value_range"),
+    [
+        ([layers.Rescaling(1 / 255), identity()], (0, 255, 0, 1)),
+        ([identity(), layers.Rescaling(255.0)], (0, 1, 0, 255)),
+        ([layers.Rescaling(1 / 127.5, -1.0), identity(activation="tanh")], (0, 255, -1, 1)),
+        ([identity(activation="relu"), layers.Rescaling(4.0)], (0, 1)),  # light of 4 is no 255
+    ],
+)
+def test_outputs_can_have_another_range_than_inputs(frame, body, value_range):
+    found = inferred_task.infer(network(*body), frame)
+    assert found.value_range == value_range
+    low, high = value_range[:2]
+    expected = low + (high - low) * (frame / 255.0)
+    np.testing.assert_allclose(found.inputs(frame[np.newaxis])[0], expected, atol=1e-4)
+    said = f"outputs from {value_range[-2]} to {value_range[-1]}"
+    assert (said in found.description) == (len(value_range) == 4)
 
 
 def test_an_integer_input_tells_the_range(frame):
@@ -48,7 +68,7 @@ def test_an_integer_input_tells_the_range(frame):
             return keras.backend.cast(x, "float32")
 
     found = inferred_task.infer(network(Float(), identity(), dtype="uint8"), frame)
-    assert found.value_range == (0.0, 255.0) and "integer" in found.description
+    assert found.value_range[:2] == (0.0, 255.0) and "integer" in found.description
 
 
 def test_a_subclassed_model_says_nothing_of_its_inputs(frame):

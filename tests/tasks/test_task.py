@@ -113,8 +113,24 @@ def test_with_value_range_rescales_inputs_and_outputs():
     np.testing.assert_allclose(task.decode(x, y), unit_y, atol=1e-6)
     np.testing.assert_allclose(task.baseline(x), 2 * unit.baseline(unit_x) - 1)
     np.testing.assert_allclose(task.make_input(y[np.newaxis])[0], x, atol=1e-6)
-    with pytest.raises(ValueError, match=r"low being below high\. Received: 1\.0, 0\.0"):
+    with pytest.raises(ValueError, match=r"low, high must be two finite.* Received: 1, 0"):
         ktr.tasks.with_value_range(task, 1.0, 0.0)
+
+
+def test_outputs_can_have_another_value_range_than_inputs():
+    unit = ktr.tasks.denoising
+    task = ktr.tasks.with_value_range(unit, 0.0, 255.0, -1.0, 1.0)
+    rgb = image()
+    np.testing.assert_allclose(task.input(rgb), 255.0 * rgb, rtol=1e-5)
+    np.testing.assert_allclose(task.target(rgb), 2.0 * rgb - 1.0, atol=1e-6)
+    shown = task.decode(task.input(rgb), task.target(rgb))
+    np.testing.assert_allclose(shown, rgb, atol=1e-5)
+    np.testing.assert_allclose(task.baseline(task.input(rgb)), 2.0 * rgb - 1.0, atol=1e-5)
+    x = task.make_input(task.target(rgb[np.newaxis]), seed=(1, 2))
+    expected = 255.0 * unit.make_input(rgb[np.newaxis], seed=(1, 2))
+    np.testing.assert_allclose(x, expected, atol=1e-2)
+    with pytest.raises(ValueError, match=r"those of the outputs\. Received: 0, 1, 2"):
+        ktr.tasks.with_value_range(unit, 0.0, 1.0, 2.0)
 
 
 def test_with_values_is_the_old_name_of_with_value_range():
