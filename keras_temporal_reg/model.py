@@ -179,7 +179,7 @@ class RegularizedModel(keras.Model):
         if self.teacher is not None:
             y = _teacher.targets_of(self.teacher, x)
         self._check_channels(y)
-        step = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)
+        step = tf.cast(tf.convert_to_tensor(_batches_seen(self.optimizer)), tf.int32)
         replica = tf.distribute.get_replica_context()
         index = 0 if replica is None else replica.replica_id_in_sync_group
         seed = tf.stack([tf.constant(self._first_seed, tf.int32), step])
@@ -249,6 +249,13 @@ class RegularizedModel(keras.Model):
             if name in config
         }
         return cls(**{**config, **parts})
+
+
+def _batches_seen(optimizer: Any) -> Any:
+    """The count that an optimizer keeps of batches: with gradient accumulation not `iterations`."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    accumulates = getattr(inner, "gradient_accumulation_steps", None)
+    return inner._iterations if accumulates else optimizer.iterations
 
 
 def _check_base_model(model: Any) -> None:

@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.models import KERAS_3
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
@@ -791,6 +792,23 @@ def test_each_step_draws_anew():
             assert np.abs(drawn[i] - drawn[j]).max() > 1e-3
     assert len({float(loss) for loss in losses}) == 4
     assert len(np.unique(drawn[0][:, 2])) == 8  # one T for each sample
+
+
+@pytest.mark.skipif(not KERAS_3, reason="only Keras 3 accumulates gradients")
+@pytest.mark.parametrize("scales_the_loss", [False, True])
+def test_each_batch_draws_anew_where_gradients_accumulate(scales_the_loss):
+    x, y = samples()
+    model = ktr.RegularizedModel(network(), ktr.RandomAffine(seed=0))
+    optimizer = keras.optimizers.SGD(1e-3, gradient_accumulation_steps=4)
+    if scales_the_loss:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(optimizer, ktr.losses.TransformInvarianceLoss(), jit_compile=False)
+    drawn = []
+    for _ in range(8):
+        drawn.append(np.array(paired_target.decode(model.pair(x, y)[1]).transforms[1::2]))
+        model.train_on_batch(x, y)
+    assert int(model.optimizer.iterations) == 2  # updates of the weights
+    assert len(np.unique(np.stack(drawn)[:, 0, 2])) == 8
 
 
 def test_pair_shows_what_the_next_step_trains_on():
