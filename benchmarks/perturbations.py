@@ -42,7 +42,7 @@ def fine_tune(problem: datasets.Problem, original: keras.Model, steps: int, name
     """Fine-tune the network in place, on the same crops whatever the perturbation."""
     alpha, perturbation = METHODS_TRIED[name]
     keras.utils.set_random_seed(1)
-    setting = runner.Setting(ExperimentConfig(), problem, problem.pictures(12), 1)
+    setting = runner.Setting(problem, ExperimentConfig(), problem.pictures(12), 1)
     model = ktr.RegularizedModel(original, ktr.RandomAffine(seed=1), perturbation)
     loss = ktr.losses.SparseJacobianLoss(alpha, contrast=0.1)
     schedule.compile_for(model, loss, RATE, steps)

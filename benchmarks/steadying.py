@@ -58,7 +58,7 @@ def train(problem: datasets.Problem, seed: int, path: pathlib.Path) -> pathlib.P
     """Train a network on pictures, without a regularizer, and save it."""
     keras.utils.set_random_seed(seed)
     config = ExperimentConfig(base_steps=STEPS)
-    setting = runner.Setting(config, problem, problem.pictures(12), seed)
+    setting = runner.Setting(problem, config, problem.pictures(12), seed)
     network = problem.network(config.channels)
     network.set_weights(runner.train_base(setting, lambda steps: None).weights)
     saved_models.save(network, path, "keras")
