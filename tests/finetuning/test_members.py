@@ -332,3 +332,12 @@ def test_a_choice_is_the_same_twice():
     assert 0.0 < first.alpha < 0.9
     for a, b in zip(weights, others, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("transform", [ktr.RandomAffine(1.0), ktr.RandomFlow(1.0, 8.0)])
+def test_a_transform_without_a_seed_gets_that_of_the_run(transform):
+    seeded = members.transform_of(transform, 7)
+    assert type(seeded) is type(transform)
+    assert seeded.get_config() == {**transform.get_config(), "seed": 7}
+    assert members.transform_of(seeded, 8) is seeded
+    assert type(members.transform_of(None, 7)) is ktr.RandomAffine
