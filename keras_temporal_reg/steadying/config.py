@@ -81,8 +81,8 @@ class SteadyConfig(CommandConfig):
     )
     value_range: tuple[float, ...] | None = _shared(
         "value_range",
-        help="the values of the model's inputs and outputs that stand for black and white; "
-        "without, they are found out",
+        help="the values of the model's inputs and outputs that stand for black and white, or of "
+        "its inputs and then of its outputs, as in 0,255,0,1; without, they are found out",
     )
     crop: int | None = _shared(
         "crop",
