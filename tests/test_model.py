@@ -795,7 +795,7 @@ def test_each_step_draws_anew():
 
 
 @pytest.mark.skipif(not KERAS_3, reason="only Keras 3 accumulates gradients")
-@pytest.mark.parametrize("scales_the_loss", [False, True])
+@pytest.mark.parametrize("scales_the_loss", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_each_batch_draws_anew_where_gradients_accumulate(scales_the_loss):
     x, y = samples()
     model = ktr.RegularizedModel(network(), ktr.RandomAffine(seed=0))

@@ -11,6 +11,7 @@ from keras_temporal_reg import image, transforms
 
 
 def is_built_in(transform: Any) -> bool:
+    """Whether a transform is one of this package, which keeps no state and compiles."""
     return transform is None or type(transform) in (transforms.RandomAffine, transforms.RandomFlow)
 
 
@@ -61,6 +62,7 @@ class Motion:
 
 
 def draw(transform: Any, count: Any, x_size: tuple[Any, Any], seed: Any) -> Motion:
+    """Draw T for `count` samples, on the pixel grid of x; `seed` determines it."""
     if transform is None:
         return Motion(None, transforms.identity(count), x_size, count)
     return Motion(transform, transform.sample(count, *x_size, seed=seed), x_size, count)

@@ -274,7 +274,7 @@ def test_the_old_name_of_the_value_range_is_deprecated(noisy_clip):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"value_range": (1.0, 1.0)}, r"value_range must be two finite numbers.*1\.0, 1\.0"),
+        ({"value_range": (1.0, 1.0)}, r"value_range must be two finite numbers.*Received: 1, 1"),
         ({"memory": 0}, "memory must be a number above 0"),
         ({"sigma": -1.0}, "sigma must be a number above 0"),
         ({"models": {}}, "models must hold at least one model"),

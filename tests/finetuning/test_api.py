@@ -919,6 +919,7 @@ def a_clip(folder, count, height, width):
     return folder
 
 
+@pytest.mark.slow
 def test_a_blend_on_a_clip_and_its_reference(models, photos, tmp_path, hand_made, clips_seen):
     clip = a_clip(tmp_path / "clip", 3, 40, 180)
     truth = a_clip(tmp_path / "truth", 3, 80, 360)

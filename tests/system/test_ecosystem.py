@@ -214,6 +214,7 @@ def public_classes():
 def test_every_public_class_with_a_config_comes_back_from_it():
     made = {
         "RandomAffine": ktr.RandomAffine(1.0, (-2.0, 3.0), seed=5),
+        "RandomFlow": ktr.RandomFlow(1.0, 9.0, "wrap", seed=5),
         "TransformInvarianceLoss": ktr.losses.TransformInvarianceLoss(0.7, "mae", "ssim"),
         "SparseJacobianLoss": ktr.losses.SparseJacobianLoss(0.7, contrast=0.1, border=2),
         "Unpaired": ktr.metrics.Unpaired(keras.metrics.RootMeanSquaredError(), pair_fraction=0.5),

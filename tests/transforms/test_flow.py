@@ -251,7 +251,11 @@ def network(scale=1):
 
 @pytest.mark.parametrize(
     ("loss_class", "options"),
-    [(BOTH[0], {}), (BOTH[0], {"jit_compile": True}), (BOTH[1], {"run_eagerly": True})],
+    [
+        (BOTH[0], {}),
+        pytest.param(BOTH[0], {"jit_compile": True}, marks=pytest.mark.slow),
+        (BOTH[1], {"run_eagerly": True}),
+    ],
     ids=["graph", "xla", "eager"],
 )
 def test_regularized_model_trains(loss_class, options):
@@ -263,7 +267,7 @@ def test_regularized_model_trains(loss_class, options):
     assert history["loss"][-1] < history["loss"][0]
 
 
-@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("scale", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_data_set_route_trains_a_plain_model(scale):
     x, y = images(4, 16, 16), images(4, 16 * scale, 16 * scale)
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
