@@ -32,14 +32,7 @@ def step(teacher: keras.Model | None, rows: int, size: int, jit_compile: bool) -
     """One training step as a call."""
     model = ktr.RegularizedModel(steps.network(), ktr.RandomAffine(seed=0), teacher=teacher)
     loss = ktr.losses.TransformInvarianceLoss(common.ALPHA)
-    model.compile(keras.optimizers.Adam(common.LEARNING_RATE), loss, jit_compile=jit_compile)
-    x = tf.constant(common.pictures(rows, size, size, 1))
-    y = tf.constant(common.pictures(rows, size, size, 2, seed=1))
-    batch = (x,) if teacher is not None else (x, y)
-    batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
-    model.train_on_batch(*batch)
-    run = model.make_train_function() or model.train_function
-    return lambda: [t.numpy() for t in tf.nest.flatten(run(batches)) if tf.is_tensor(t)]
+    return steps.prepare(model, loss, rows, size, jit_compile, has_targets=teacher is None)
 
 
 def forward(teacher: keras.Model, rows: int, size: int, jit_compile: bool) -> Callable[[], Any]:

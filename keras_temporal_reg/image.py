@@ -172,6 +172,19 @@ def warp_by_flow(images: tf.Tensor, flow: tf.Tensor, fill_mode: str = "nearest")
     return warp.sample(images, points, warp.Sampling("bilinear", fill_mode))
 
 
+def warp_by_motion(images: tf.Tensor, motion: tf.Tensor, fill_mode: str = "nearest") -> tf.Tensor:
+    """Warp bilinearly by transforms or by flow: `transform`, or `warp_by_flow`.
+
+    Args:
+        images: ``(batch, height, width, channels)``, float.
+        motion: ``(batch, 8)``, or ``(batch, height, width, 2)``; float32.
+        fill_mode: what points outside the image show, as in `transform`.
+    """
+    if motion.shape.rank == 4:
+        return warp_by_flow(images, motion, fill_mode)
+    return transform(images, motion, "bilinear", fill_mode)
+
+
 def flow_valid_mask(flow: tf.Tensor, border: int = 0) -> tf.Tensor:
     """Where `warp_by_flow` reads inside the frame: ``(batch, height, width)`` float32, 0 or 1.
 
@@ -187,7 +200,7 @@ def valid_mask(transforms: tf.Tensor, height: Any, width: Any, border: int = 0) 
     """Where a warp shows content of the frame: ``(batch, height, width)`` float32, 0 or 1.
 
     Args:
-        transforms: ``(batch, 8)`` float32.
+        transforms: ``(batch, 8)``, or a flow ``(batch, height, width, 2)``; float32.
         height: rows of the frame, in pixels.
         width: columns of the frame, in pixels.
         border: width in pixels of the frame's edge that is invalid too, both where its pixels
@@ -199,6 +212,8 @@ def valid_mask(transforms: tf.Tensor, height: Any, width: Any, border: int = 0) 
         >>> ktr.image.valid_mask(shift, 1, 3).numpy().tolist()
         [[[1.0, 1.0, 0.0]]]
     """
+    if transforms.shape.rank == 4:
+        return flow_valid_mask(transforms, border)
     points = warp.source_points(transforms, (height, width))
     mask = _off_border(points.x, points.y, height, width, border)
     return mask if points.finite is None else mask * tf.cast(points.finite, tf.float32)

@@ -18,14 +18,15 @@ def network() -> keras.Model:
 
 
 def prepare(
-    model: keras.Model, loss: Any, rows: int, size: int, jit_compile: bool
+    model: keras.Model, loss: Any, rows: int, size: int, jit_compile: bool, has_targets: bool = True
 ) -> Callable[[], Any]:
-    """One step of `model` on `rows` samples."""
+    """One step of `model` on `rows` samples, with targets or, for a teacher, without."""
     model.compile(keras.optimizers.Adam(common.LEARNING_RATE), loss, jit_compile=jit_compile)
     x = tf.constant(common.pictures(rows, size, size, 1))
     y = tf.constant(common.pictures(rows, size, size, 2, seed=1))
-    batches = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
+    batch = (x, y) if has_targets else (x,)
+    batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
     # The function that `fit` calls for each step, without what `fit` does around it.
-    model.train_on_batch(x, y)
+    model.train_on_batch(*batch)
     step = model.make_train_function() or model.train_function
     return lambda: [t.numpy() for t in tf.nest.flatten(step(batches)) if tf.is_tensor(t)]

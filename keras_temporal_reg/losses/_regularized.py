@@ -49,9 +49,7 @@ def transform_invariance(
     """
     del y, moved_y
     # Pixels from outside the frame are masked; the warp's gradient is fastest with a constant fill.
-    if transforms.shape.rank == 4:
-        return moved_output, image.warp_by_flow(output, transforms, fill_mode="constant")
-    return moved_output, image.transform(output, transforms, interpolation="bilinear")
+    return moved_output, image.warp_by_motion(output, transforms, fill_mode="constant")
 
 
 def sparse_jacobian(
@@ -178,11 +176,7 @@ class _RegularizedLoss(keras.losses.Loss):
         """L_reg as a map ``(pairs, height, width)``, whose mean over a pair is its L_reg."""
         a, b = type(self).compared(y, moved_y, output, moved_output, transforms)
         height, width = image.spatial_shape(output)
-        if transforms.shape.rank == 4:
-            valid = image.flow_valid_mask(transforms, self.border)
-        else:
-            valid = image.valid_mask(transforms, height, width, self.border)
-        valid = tf.cast(valid, output.dtype)
+        valid = tf.cast(image.valid_mask(transforms, height, width, self.border), output.dtype)
         # A distance that looks at more than one pixel sees no difference where pixels are masked.
         a = valid[..., tf.newaxis] * a + (1.0 - valid[..., tf.newaxis]) * b
         share = tf.reduce_mean(valid, axis=(1, 2), keepdims=True)

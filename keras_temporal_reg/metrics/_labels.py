@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg.core import validation
+from keras_temporal_reg.core import validation, warp
 
 
 def label_changes(result: Any, motion: Any, mask: Any = None, cuts: Iterable[int] = ()) -> float:
@@ -67,14 +67,14 @@ def _nearest_points(
     motion: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row and column of the nearest pixel to which each moves, and whether it is in the frame."""
-    y, x = np.mgrid[: size[0], : size[1]].astype(np.float64)
     if motion.ndim == 3:
-        x, y = x + motion[..., 0], y + motion[..., 1]
+        y, x = np.mgrid[: size[0], : size[1]]
+        x, y, finite = x + motion[..., 0], y + motion[..., 1], True
     else:
-        a0, a1, a2, b0, b1, b2, c0, c1 = motion.astype(np.float64)
-        depth = c0 * x + c1 * y + 1.0
-        x, y = (a0 * x + a1 * y + a2) / depth, (b0 * x + b1 * y + b2) / depth
+        points = warp.source_points(motion[np.newaxis], size)
+        x, y = points.x[0].numpy(), points.y[0].numpy()
+        finite = points.finite is None or points.finite[0].numpy()
     row, column = np.rint(y), np.rint(x)
-    inside = (row >= 0) & (row < size[0]) & (column >= 0) & (column < size[1])
+    inside = finite & (row >= 0) & (row < size[0]) & (column >= 0) & (column < size[1])
     row, column = (np.where(inside, index, 0).astype(int) for index in (row, column))
     return row, column, inside

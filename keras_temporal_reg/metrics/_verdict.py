@@ -165,8 +165,9 @@ def verdict(
         _psnr(*changes["psnr"], psnr_drop),
         _structure(*changes["structure"], structure_drop),
         *([] if math.isnan(changes["detail"][0]) else [_detail(*changes["detail"], detail_drop)]),
-        *([_contrast(*changes["contrast_ratio"], contrast_shift)] * (contrast_shift < math.inf)),
     ]
+    if contrast_shift < math.inf:
+        limits.append(_contrast(*changes["contrast_ratio"], contrast_shift))
     return _judged(before, after, clips, least_fall, limits, changes)
 
 

@@ -159,13 +159,8 @@ def _unexplained(
     Returns:
         ``(2, pairs, height, width)``.
     """
-    if motion.shape.rank == 2:
-        warped = image.transform(following, motion, "bilinear", "nearest")
-        inside = image.valid_mask(motion, *frames.shape[1:3])
-    else:
-        warped = image.warp_by_flow(following, motion)
-        inside = image.flow_valid_mask(motion)
-    mask *= inside
+    warped = image.warp_by_motion(following, motion)
+    mask *= image.valid_mask(motion, *frames.shape[1:3])
     return tf.stack([mask * tf.reduce_sum(tf.square(warped - frames), axis=-1), mask])
 
 

@@ -160,7 +160,8 @@ def _value_range(model: Any, task: tasks.Task, frame: np.ndarray) -> tuple[tuple
     inputs, reason = _told_by_layers(model, layers)
     if inputs is None and ends_with_tanh:
         return SIGNED, "it ends with tanh"
-    tried = {each: _tried(model, task, frame, each) for each in (UNIT, BYTE)}
+    possible = (UNIT, BYTE) if inputs is None else (inputs,)
+    tried = {each: _tried(model, task, frame, each) for each in possible}
     if inputs is None:
         inputs, reason = UNIT, "the default"
         if tried[UNIT].distance > _FAR and tried[BYTE].distance < _NEAR:
