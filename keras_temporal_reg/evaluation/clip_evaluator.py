@@ -107,6 +107,7 @@ class ClipEvaluator:
         self.cuts: list[int] = []  # frames that start a new shot
         self._cut_finder = video.CutFinder()
         self._last_images: dict[str, np.ndarray] = {}  # of the chunk before
+        self._luma_range: tuple[float, float] | None = None  # shown as black and white
 
     def run(self, start: Callable[..., Callable[..., Any]]) -> ClipEvaluation:
         """Read, run and measure the clip.
@@ -244,9 +245,11 @@ class ClipEvaluator:
         if np.ptp(shown.images) > _FLAT:
             return shown
         luma = x.mean(axis=-1, keepdims=True)
-        low, high = (float(edge(luma)) for edge in (np.min, np.max))
-        if low < 0.0 or high > 1.0:
-            luma = (luma - low) / max(high - low, 1e-12)
+        if self._luma_range is None:  # of the first chunk, so that all are shown alike
+            low, high = float(luma.min()), float(luma.max())
+            self._luma_range = (0.0, 1.0) if 0.0 <= low and high <= 1.0 else (low, high)
+        low, high = self._luma_range
+        luma = (luma - low) / max(high - low, 1e-12)
         height, width = shown.images.shape[1:3]
         frames = [video.resize(frame, width, height) for frame in luma.repeat(3, axis=-1)]
         return DecodedFrames(np.stack(frames), self._last_images.get(_SCENE))
