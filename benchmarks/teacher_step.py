@@ -76,7 +76,8 @@ def main() -> None:
             f"is {added:.2f} forward passes of {1e3 * found['forward']:.1f} ms",
             flush=True,
         )
-    RESULTS.write_text(json.dumps({"versions": saved_models.versions(), "rows": rows}, indent=1))
+    text = json.dumps({"versions": saved_models.versions(), "rows": rows}, indent=1)
+    RESULTS.write_text(text + "\n")
 
 
 if __name__ == "__main__":
