@@ -1,7 +1,7 @@
 """How far the demo's verdict depends on rounding: fine-tunings from weights that differ in the last
 digits, as they do from processor to processor.
 
-    python benchmarks/repeats.py demo-output [--repeats 10]
+    python benchmarks/repeats.py demo-output [--repeats 10] [--first 0]
 
 The network of `demo-output/original.keras` is fine-tuned again with each weight changed by one part
 in a million. Each repeat chooses its own blend, and is judged on the demo's test clips.
@@ -64,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("folder", type=pathlib.Path, help="of the demo's results")
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="number of the first repeat")
     options = parser.parse_args()
     settings = json.loads((options.folder / "summary.json").read_text())["settings"]
     names = ("strength", "contrast", "steps", "tuning_steps", "seed")
@@ -75,7 +76,7 @@ def main() -> None:
     photographs = datasets.shipped_photographs()
     problem = datasets.of_clips(colorization, networks.colorization_unet, splits, photographs)
     outcomes: collections.Counter[str] = collections.Counter()
-    for number in range(options.repeats):
+    for number in range(options.first, options.first + options.repeats):
         found = repeat(problem, splits, weights, config, number)
         outcomes[found["outcome"]] += 1
         print(json.dumps(found), flush=True)
