@@ -380,12 +380,13 @@ def _add_demo(commands: Any) -> None:
         default=DemoConfig.strength,
         help="of the blend, from 0, the original, to 1, the steadiest; or auto",
     )
-    add(
-        "--tuning-steps",
-        type=cli_options.checked(int, validation.whole_number, 1),
-        default=DemoConfig.tuning_steps,
-        help="training steps of each fine-tuning",
-    )
+    for name, least, of in (
+        ("tuning_steps", 1, "of each fine-tuning"),
+        ("steady_steps", 0, "of each method of steadying a clip without ground truth; 0: not done"),
+    ):
+        count = cli_options.checked(int, validation.whole_number, least)
+        flag, default = f"--{name.replace('_', '-')}", getattr(DemoConfig, name)
+        add(flag, type=count, default=default, help=f"training steps {of}")
     defaults = dataclasses.asdict(DemoConfig())
     cli_options.add_options(parser, "members", "contrast", "steps", "seed", **defaults)
     parser.set_defaults(command="")

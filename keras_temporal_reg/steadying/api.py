@@ -8,43 +8,34 @@ Eilertsen, Mantiuk and Unger, "Single-frame Regularization for Temporally Stable
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tensorflow import keras
-
-from keras_temporal_reg import metrics, saved_models
+from keras_temporal_reg import saved_models
 from keras_temporal_reg.evaluation import api as evaluation
 from keras_temporal_reg.evaluation import clips as evaluation_clips
-from keras_temporal_reg.evaluation import inference, optical_flow, processing
+from keras_temporal_reg.evaluation import processing
 from keras_temporal_reg.evaluation.api import Evaluation
 from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.finetuning import (
     blending,
     members,
-    numerics,
     preflight,
     strength_search,
-    training,
 )
 from keras_temporal_reg.finetuning.checkpoints import Checkpoint, RunFolder
 from keras_temporal_reg.finetuning.choice import Choice
 from keras_temporal_reg.finetuning.options import takes_options
 from keras_temporal_reg.finetuning.strength_search import ORIGINAL
-from keras_temporal_reg.finetuning.validation_clips import ClipArrays
 from keras_temporal_reg.io import atomic, progress, video
-from keras_temporal_reg.steadying import pace
-from keras_temporal_reg.steadying.config import ALPHAS, SteadyConfig, check_paths
+from keras_temporal_reg.steadying import adaptation, pace
+from keras_temporal_reg.steadying.config import SteadyConfig, check_paths
 from keras_temporal_reg.steadying.job import Job, prepare
 
-PARTS = 5  # of a training; after each the run is saved
 # What measuring and showing a frame of the clip takes, in units of the optical flow of a pair.
 _FLOWS_PER_FRAME = 12
-_LEAST_FLICKER = 0.1  # in % of contrast; a flicker below cannot be seen
 STEADIED = "steadied"
 
 
@@ -144,15 +135,18 @@ def steady(
     if not clips:
         raise ValueError("clip must hold at least one clip. Received: none")
     model, output = Path(model), Path(output)
+    plot = _beside(output, "strength.png")
     video = None if video is None else Path(video)
     check_paths(output, video, clips)
     format = saved_models.format_for(output, saved_models.format_of(model))
     preflight.check_output(model, output, format)
     with atomic.locked(output):
         job = prepare(model, clips, output, format, config)
-        judged, floor, rest = _judged_clips(job, others)
-        steps = _choose_steps(job, rest, started)
-        choice, trained = _train_and_choose(job, judged, floor, steps, output)
+        judged = adaptation.judged(job)
+        steps = _choose_steps(job, _rest_seconds(job, judged, others), started)
+        choice, trained = adaptation.adapt(job, judged, steps)
+        choice.plot(plot)
+        _check_choice(choice, config.strength, plot)
         notes = _write_results(job, choice, output, format, video)
         evaluated = _evaluate(job, job.footage.clips, _beside(output, "report"), command)
         on_others = None
@@ -163,7 +157,7 @@ def steady(
         output=output,
         video=video,
         report=evaluated.report,  # type: ignore[arg-type]
-        plot=_beside(output, "strength.png"),
+        plot=plot,
         choice=choice,
         evaluation=evaluated,
         others=on_others,
@@ -194,46 +188,12 @@ def _beside(output: Path, suffix: str) -> Path:
     return output.with_name(f"{output.stem}.{suffix}")
 
 
-def _judged_clips(job: Job, others: Sequence[str | Path]) -> tuple[list[ClipArrays], float, float]:
-    """The runs of neighbouring frames as clips whose targets are the original's results.
-
-    Returns:
-        The clips, the flicker of the input, and how many seconds all but the trainings take.
-
-    Raises:
-        ValueError: if the original's results do not flicker, or are no use to compare with.
-    """
-    runs = job.footage.runs
-    cuts = np.cumsum([len(run) for run in runs])[:-1]
-    frames = np.concatenate(runs)
-    x = job.inferred.inputs(frames)
-    run = inference.runner(job.teacher, *x.shape[1:], memory=job.config.memory)
-    y = run(x)
-    started = time.monotonic()
-    run(x)
-    per_frame = (time.monotonic() - started) / len(x)
-    if not np.isfinite(y).all():
-        raise ValueError("the model must return finite numbers. Received: NaN or infinity")
-    height, width = y.shape[1:3]
-    pictures = np.stack([video.resize(frame, width, height) for frame in frames])
-    started = time.monotonic()
-    clip = ClipArrays(x, y, *optical_flow.of_clip(pictures), tuple(cuts.tolist()))
-    per_pair = (time.monotonic() - started) / len(x)
-    flicker = metrics.flicker(y, clip.motion, clip.mask, clip.cuts)
-    floor = metrics.flicker(pictures / np.float32(255.0), clip.motion, clip.mask, clip.cuts)
-    if not flicker >= _LEAST_FLICKER:
-        found = "no contrast" if math.isnan(flicker) else f"flicker of {flicker:.2f} % of contrast"
-        raise ValueError(
-            "there is nothing to steady in clip "
-            f"{', '.join(str(c) for c in job.footage.clips)}, and nothing was written: the results "
-            f"of the model must flicker by at least {_LEAST_FLICKER:g} % of contrast. "
-            f"Received: {found}"
-        )
+def _rest_seconds(job: Job, on: adaptation.Judged, others: Sequence[str | Path]) -> float:
+    """What all but the trainings take."""
     blends = strength_search.evaluations(job.config.methods, job.config.strength)
-    rest = blends * per_frame * len(x)
     shown = job.footage.frames + sum(video.info(Path(clip)).frames or 0 for clip in others)
-    rest += shown * (3 * per_frame + _FLOWS_PER_FRAME * per_pair)
-    return [clip], floor, rest
+    showing = 3 * on.per_frame + _FLOWS_PER_FRAME * on.per_pair
+    return blends * on.per_frame * len(on.clip.x) + shown * showing
 
 
 def _choose_steps(job: Job, rest: float, started: float) -> int:
@@ -258,63 +218,13 @@ def _choose_steps(job: Job, rest: float, started: float) -> int:
     return steps
 
 
-def _train_and_choose(
-    job: Job, clips: Sequence[ClipArrays], floor: float, steps: int, output: Path
-) -> tuple[Choice, int]:
-    """Train by each method, and give the model the best blend.
-
-    Returns:
-        The choice, and the number of steps of all trainings.
-    """
-    config = job.config
-    values: dict[str, strength_search.Values] = {ORIGINAL: members.values_of(job.model)}
-    trained = 0
-    with progress.bars(config.show_progress) as start:
-        for method in config.methods:
-            blending.assign(job.model, values, {ORIGINAL: 1.0})
-            keras.utils.set_random_seed(config.seed)
-            try:
-                history = training.train(
-                    job.network(method, steps),
-                    job.batches,
-                    steps,
-                    parts=PARTS,
-                    run=RunFolder(job.run.path / method, {**job.run.settings, "steps": steps}),
-                    advance=start(f"training, {method}", steps),
-                    callbacks=[numerics.StopAtNonFiniteLoss(config.learning_rate)],
-                )
-            except numerics.NonFiniteLoss as error:
-                job.run.delete()
-                raise ValueError(str(error)) from error
-            trained += history.steps
-            values[method] = members.values_of(job.model)
-        choice = strength_search.search(
-            job.model,
-            values,
-            clips,
-            math.nan,
-            strength=config.strength,
-            alphas=ALPHAS,
-            value_range=float(np.ptp(clips[0].y)),
-            judge=strength_search.judge_without_reference(
-                config.strength, job.inferred.task.has_contrast
-            ),
-            batches=members.statistics_batches(job.model, job.batches(0, steps)),
-            advance=start(
-                "choosing the strength",
-                strength_search.evaluations(config.methods, config.strength),
-            ),
-        )
-    choice = dataclasses.replace(choice, floor=floor)
-    plot = _beside(output, "strength.png")
-    choice.plot(plot)
+def _check_choice(choice: Choice, strength: float | str, plot: Path) -> None:
     if not choice.weights:
         raise ValueError(
-            f"strength {config.strength!r} found no blend, so no model was written. "
+            f"strength {strength!r} found no blend, so no model was written. "
             f"{choice.reason} The blends are drawn in {plot}. What was trained is kept: the "
             "same call with a strength in [0, 1] takes that blend all the same"
         )
-    return choice, trained
 
 
 def _write_results(

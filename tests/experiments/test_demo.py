@@ -16,7 +16,12 @@ from keras_temporal_reg.io import video
 from keras_temporal_reg.tasks import colorization
 
 CONFIG = DemoConfig(
-    strength=0.5, members=("plain", "sparse-jacobian"), steps=24, tuning_steps=2, seed=3
+    strength=0.5,
+    members=("plain", "sparse-jacobian"),
+    steps=24,
+    tuning_steps=2,
+    steady_steps=2,
+    seed=3,
 )
 
 
@@ -36,6 +41,8 @@ def run(tmp_path_factory):
 @pytest.mark.slow
 def test_a_run_writes_all_that_it_promises(run):
     output, clip, summary = run
+    on_the_clip = summary["on_the_clip"]
+    written = ["steadied.keras"] if on_the_clip and on_the_clip["weights"] else []
     assert sorted(p.name for p in output.iterdir()) == [
         "comparison.mp4",
         "evaluation.json",
@@ -44,6 +51,7 @@ def test_a_run_writes_all_that_it_promises(run):
         "report.html",
         "slices.png",
         "stabilized.keras",
+        *written,
         "strength.png",
         "summary.json",
     ]

@@ -66,6 +66,7 @@ TESTED_ELSEWHERE = {
     "finetuning/options": "finetuning/test_config.py",
     "finetuning/result": "finetuning/test_api.py",
     "io/video/_clip": "io/video/test_reader.py",
+    "steadying/adaptation": "steadying/test_api.py",
     "steadying/job": "steadying/test_api.py",
     "transforms/_grids": "transforms/test_affine.py",
     "saved_models/_errors": "saved_models/test_loading.py",
