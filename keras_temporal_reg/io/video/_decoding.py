@@ -1,0 +1,136 @@
+"""Decode the frames that players show, past damage, and say what is missing."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from keras_temporal_reg.io.video._clip import import_av, start_time
+
+# Formats whose header holds the duration of the whole file.
+_DECLARING = {"matroska", "webm", "flv", "asf"}
+_TOLERANCE = Fraction(1, 2)  # seconds of a whole file, whose last frame may have no duration
+
+
+class Decoded(NamedTuple):
+    """A PyAV frame, and when it is shown.
+
+    Attributes:
+        frame: the frame.
+        time: in seconds; None if unknown.
+        duration: likewise.
+    """
+
+    frame: Any
+    time: Fraction | None
+    duration: Fraction | None
+
+
+class Decoder:
+    """Iterates over the `Decoded` frames of a stream, once.
+
+    Args:
+        container: an open video file.
+        stream: of it.
+
+    Attributes:
+        count: of the frames that were yielded.
+    """
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self.count = 0
+        self._container, self._stream = container, stream
+        self._reason = ""  # of the first error
+        self._damaged = 0
+        self._first_damaged = self._last_damaged = 0  # frames before them
+        self._ends: dict[int, Fraction] = {}  # in seconds, by the number of the stream
+
+    def __iter__(self) -> Iterator[Decoded]:
+        av = import_av()
+        start = start_time(self._container)
+        times: collections.deque[Fraction] = collections.deque()
+        for packet in self._packets():
+            if packet.stream is not self._stream:
+                continue
+            if packet.size and packet.pts is None and packet.dts is not None:
+                times.append(packet.dts * packet.time_base)  # AVI: in the order of the frames
+            try:
+                frames = packet.decode()
+            except av.error.EOFError:
+                break
+            except av.error.FFmpegError as error:
+                self._note_damage(error.strerror)
+                if times:
+                    times.popleft()
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    self._note_damage("decoded with errors")
+                self.count += 1
+                base = frame.time_base or Fraction(0)
+                time = None if frame.pts is None else frame.pts * base
+                time = times.popleft() if times else time
+                yield Decoded(
+                    frame,
+                    None if time is None else time - start,
+                    frame.duration * base if frame.duration else None,
+                )
+
+    def fault(self) -> str | None:
+        """What is wrong with a clip that was read to its end, as a predicate; None if nothing is."""
+        if self._damaged and self._last_damaged >= self.count:
+            if not self.count:
+                return f"is not a readable video ({self._reason})"
+            return f"breaks off after {self.count} frames ({self._reason})"
+        if self._damaged:
+            return (
+                f"is damaged: {self._damaged} of its frames cannot be decoded without errors, the "
+                f"first after {self._first_damaged} frames ({self._reason})"
+            )
+        end, declared = self._end_and_declared()
+        if declared is not None and end < declared:
+            return (
+                f"is truncated: {self.count} frames can be read, which end after {float(end):.2f} "
+                f"of {float(declared):.2f} seconds"
+            )
+        return None
+
+    def _packets(self) -> Iterator[Any]:
+        packets = self._container.demux()
+        while True:
+            try:
+                packet = next(packets, None)
+            except import_av().error.FFmpegError as error:
+                self._note_damage(error.strerror)
+                return
+            if packet is None:
+                return
+            at = packet.dts if packet.pts is None else packet.pts
+            if at is not None and packet.time_base:
+                end = (at + (packet.duration or 0)) * packet.time_base
+                index = packet.stream.index
+                self._ends[index] = max(end, self._ends.get(index, end))
+            yield packet
+
+    def _note_damage(self, reason: str) -> None:
+        if not self._damaged:
+            self._reason, self._first_damaged = reason, self.count
+        self._damaged += 1
+        self._last_damaged = self.count
+
+    def _end_and_declared(self) -> tuple[Fraction, Fraction | None]:
+        """The end of what was read and the least that was declared, in seconds."""
+        container, stream = self._container, self._stream
+        end = self._ends.get(stream.index, Fraction(0))
+        frame = 1 / Fraction(stream.average_rate or 25)
+        if container.format.name == "avi":
+            return end, stream.frames * stream.time_base - frame / 2
+        if _DECLARING & {*container.format.name.split(",")}:
+            start = Fraction(container.start_time or 0, 10**6)
+            declared = start + Fraction(container.duration or 0, 10**6)
+            return max(self._ends.values(), default=Fraction(0)), declared - _TOLERANCE
+        if stream.duration is None:
+            return end, None
+        return end, ((stream.start_time or 0) + stream.duration) * stream.time_base - frame * 3 / 2
