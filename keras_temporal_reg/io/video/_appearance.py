@@ -9,21 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from keras_temporal_reg.io.video import _color, _orientation
-from keras_temporal_reg.io.video._clip import Appearance, ClipError, is_cover
+from keras_temporal_reg.io.video._clip import UNKNOWN, Appearance, ClipError, is_cover
 
-# Numbers are those of ITU-T H.273, which FFmpeg uses too.
-UNKNOWN = (0, 2, 3)
 # Of light for a display of ordinary brightness: BT.709, sRGB and the like.
+# Numbers are those of ITU-T H.273, which FFmpeg uses too.
 _SDR_TRANSFERS = (*UNKNOWN, 1, 4, 5, 6, 7, 11, 12, 13, 14, 15)
 _HDR_TRANSFERS = {16: "PQ, as HDR10 and Dolby Vision have", 18: "HLG"}
 _PRIMARIES_OF_MATRIX = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
 _TRANSFER_OF_MATRIX = {1: 1, 5: 6, 6: 6, 7: 7, 9: 14}
+_DEEP = (".mp4", ".mov", ".mkv")  # formats that are written with 10 bits where the clip has more
 _SDR_PRIMARIES = (1, 5, 6, 7)
 _DOUBTFUL = (1280, 577)  # columns or rows from which players differ on a clip without a matrix
 
 
-def of_frame(stream: Any, frame: Any) -> Appearance:
-    """The appearance of a clip, upright, by its stream and a decoded frame of it."""
+def of_frame(stream: Any, frame: Any, declared: Any) -> Appearance:
+    """The appearance of a clip, upright.
+
+    Args:
+        stream: of the clip.
+        frame: a frame that `_decoding.Decoder` has decoded of it.
+        declared: that of the decoder.
+    """
     context = stream.codec_context
     matrix = 1 if _color.is_rgb(frame.format) else _color.matrix_of(frame)
     aspect = Fraction(stream.sample_aspect_ratio or 1)
@@ -32,8 +38,12 @@ def of_frame(stream: Any, frame: Any) -> Appearance:
         aspect = Fraction(1)
     return Appearance(
         matrix=matrix,
-        primaries=_known(context.color_primaries, _PRIMARIES_OF_MATRIX.get(matrix, 1)),
-        transfer=_known(context.color_trc, _TRANSFER_OF_MATRIX.get(matrix, 1)),
+        primaries=_first_known(
+            context.color_primaries, declared.primaries, _PRIMARIES_OF_MATRIX.get(matrix, 1)
+        ),
+        transfer=_first_known(
+            context.color_trc, declared.transfer, _TRANSFER_OF_MATRIX.get(matrix, 1)
+        ),
         aspect=1 / aspect if _orientation.of_frame(frame).is_transposed else aspect,
         bits=_color.bits_per_channel(frame.format),
         has_fine_chroma=_color.has_fine_chroma(frame.format),
@@ -133,26 +143,24 @@ def not_carried(output: Path, appearance: Appearance, rate: Fraction) -> Iterato
     """
     suffix = output.suffix.lower()
     kind = suffix or "a folder of images"
-    if appearance.aspect != 1 and suffix not in (".mp4", ".mov", ".mkv", ".avi"):
+    if appearance.aspect != 1 and suffix not in (*_DEEP, ".avi"):
         shape = f"{appearance.aspect.numerator} : {appearance.aspect.denominator}"
         yield (
             f"Its pixels are not square ({shape}), which {kind} does not hold: the result looks "
             "stretched. .mp4, .mov and .mkv hold it."
         )
-    if suffix in (".avi", ".gif", ""):
-        if appearance.bits > 8:
-            yield (
-                f"It has {appearance.bits} bits per channel; {kind} is written with 8. .mp4, .mov, "
-                ".mkv and .webm hold 10."
-            )
-        if appearance.primaries not in _SDR_PRIMARIES:
-            yield (
-                f"Its colours have primaries (number {appearance.primaries} of ITU-T H.273) that "
-                f"{kind} does not name: the result looks too pale. .mp4, .mov, .mkv and .webm "
-                "name them."
-            )
-    elif appearance.bits > 10:
-        yield f"It has {appearance.bits} bits per channel; {kind} is written with 10."
+    bits = 10 if suffix in _DEEP else 8
+    if appearance.bits > bits:
+        yield (
+            f"It has {appearance.bits} bits per channel; {kind} is written with {bits}. .mp4, "
+            ".mov and .mkv hold 10."
+        )
+    if appearance.primaries not in _SDR_PRIMARIES and suffix in (".avi", ".gif", ""):
+        yield (
+            f"Its colours have primaries (number {appearance.primaries} of ITU-T H.273) that "
+            f"{kind} does not name: the result looks too pale. .mp4, .mov, .mkv and .webm name "
+            "them."
+        )
     if appearance.has_fine_chroma and suffix:
         yield (
             "Its colour has a higher resolution than most players take: the result has half of "
@@ -162,5 +170,5 @@ def not_carried(output: Path, appearance: Appearance, rate: Fraction) -> Iterato
         yield "Browsers show at most 50 frames per second of a .gif: it will play slower."
 
 
-def _known(number: int, otherwise: int) -> int:
-    return otherwise if number in UNKNOWN else number
+def _first_known(*numbers: int) -> int:
+    return next(number for number in numbers if number not in UNKNOWN)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FOLDER_RATE = Fraction(25)  # frames per second of a folder of frames
+UNKNOWN = (0, 2, 3)  # numbers of ITU-T H.273 that name no matrix, primaries or transfer
 MAX_FRAME_PIXELS = 2**26  # 67 million: eight times 4K
 
 
@@ -153,6 +154,12 @@ def start_time(container: Any) -> Fraction:
     if container.start_time is None or not container.format.flags & begins_anywhere:
         return Fraction(0)
     return Fraction(container.start_time, 10**6)
+
+
+def frame_rate(stream: Any) -> Fraction:
+    """Frames per second; AVI files can name steps of time in place of the mean."""
+    rates = [rate for rate in (stream.average_rate, stream.base_rate) if rate]
+    return Fraction(min(rates, default=FOLDER_RATE))
 
 
 def is_cover(stream: Any) -> bool:

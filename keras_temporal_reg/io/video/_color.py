@@ -222,7 +222,8 @@ def encoded_format(codec: str, height: int, width: int, bits: int = 8) -> str:
     if codec == "mpeg4":
         return "yuv420p"
     chroma = "yuv444p" if height % 2 or width % 2 else "yuv420p"
-    return f"{chroma}10le" if bits > 8 else chroma
+    # Not all builds of VP9's encoder take more than 8 bits.
+    return f"{chroma}10le" if bits > 8 and codec == "libx264" else chroma
 
 
 def bits_per_channel(pixel_format: Any) -> int:

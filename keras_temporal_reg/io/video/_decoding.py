@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from keras_temporal_reg.io.video._clip import import_av, start_time
+from keras_temporal_reg.io.video._clip import UNKNOWN, frame_rate, import_av, start_time
 
 # Formats whose header holds the duration of the whole file.
 _DECLARING = {"matroska", "webm", "flv", "asf"}
@@ -28,6 +28,15 @@ class Decoded(NamedTuple):
     duration: Fraction | None
 
 
+class Declared(NamedTuple):
+    """What a file declares of its colour, numbers of ITU-T H.273 and of FFmpeg's AVColorRange."""
+
+    matrix: int
+    primaries: int
+    transfer: int
+    color_range: int
+
+
 class Decoder:
     """Iterates over the `Decoded` frames of a stream, once.
 
@@ -37,10 +46,15 @@ class Decoder:
 
     Attributes:
         count: of the frames that were yielded.
+        declared: the colour that counts for frames that name none themselves.
     """
 
     def __init__(self, container: Any, stream: Any) -> None:
         self.count = 0
+        context = stream.codec_context
+        self.declared = Declared(
+            context.colorspace, context.color_primaries, context.color_trc, context.color_range
+        )
         self._container, self._stream = container, stream
         self._reason = ""  # of the first error
         self._damaged = 0
@@ -54,8 +68,9 @@ class Decoder:
         for packet in self._packets():
             if packet.stream is not self._stream:
                 continue
-            if packet.size and packet.pts is None and packet.dts is not None:
-                times.append(packet.dts * packet.time_base)  # AVI: in the order of the frames
+            if packet.size and packet.dts is not None and self._container.format.name == "avi":
+                # AVI stores the times in the order of the frames; FFmpeg guesses at H.264.
+                times.append(packet.dts * packet.time_base)
             try:
                 frames = packet.decode()
             except av.error.EOFError:
@@ -68,6 +83,7 @@ class Decoder:
             for frame in frames:
                 if frame.is_corrupt:
                     self._note_damage("decoded with errors")
+                self._complete(frame)
                 self.count += 1
                 base = frame.time_base or Fraction(0)
                 time = None if frame.pts is None else frame.pts * base
@@ -77,6 +93,13 @@ class Decoder:
                     None if time is None else time - start,
                     frame.duration * base if frame.duration else None,
                 )
+
+    def _complete(self, frame: Any) -> None:
+        """Give a frame the colour of its file where it names none, as that of ProRes does not."""
+        if frame.colorspace in UNKNOWN and not frame.format.is_rgb:
+            frame.colorspace = self.declared.matrix
+        if frame.color_range == 0:
+            frame.color_range = self.declared.color_range
 
     def fault(self) -> str | None:
         """What is wrong with a clip that was read to its end, as a predicate; None if nothing is."""
@@ -124,13 +147,13 @@ class Decoder:
         """The end of what was read and the least that was declared, in seconds."""
         container, stream = self._container, self._stream
         end = self._ends.get(stream.index, Fraction(0))
-        frame = 1 / Fraction(stream.average_rate or 25)
+        tolerance = Fraction(3, 2) / frame_rate(stream)
         if container.format.name == "avi":
-            return end, stream.frames * stream.time_base - frame / 2
+            return end, stream.frames * stream.time_base - tolerance
         if _DECLARING & {*container.format.name.split(",")}:
             start = Fraction(container.start_time or 0, 10**6)
             declared = start + Fraction(container.duration or 0, 10**6)
             return max(self._ends.values(), default=Fraction(0)), declared - _TOLERANCE
         if stream.duration is None:
             return end, None
-        return end, ((stream.start_time or 0) + stream.duration) * stream.time_base - frame * 3 / 2
+        return end, ((stream.start_time or 0) + stream.duration) * stream.time_base - tolerance

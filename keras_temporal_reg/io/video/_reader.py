@@ -21,6 +21,7 @@ from keras_temporal_reg.io.video._clip import (
     ClipInfo,
     DecodedClip,
     audio_stream,
+    frame_rate,
     open_video,
     start_time,
     video_stream,
@@ -58,14 +59,14 @@ def info(path: Any, rate: Any = None) -> ClipInfo:
         height, width = frame.height, frame.width
         if _orientation.of_frame(frame).is_transposed:
             height, width = width, height
-        rate = _rate(stream)
+        rate = frame_rate(stream)
         return ClipInfo(
             path,
             height,
             width,
             rate=rate,
             frames=_estimated_frames(container, stream, rate),
-            appearance=_appearance.of_frame(stream, frame),
+            appearance=_appearance.of_frame(stream, frame, decoder.declared),
             has_audio=audio_stream(container) is not None,
             notes=(*_appearance.notes(container, stream, frame), *_timing_notes(stream)),
         )
@@ -116,7 +117,7 @@ def has_constant_rate(path: Any) -> bool:
         return True
     with open_video(path) as container:
         stream = video_stream(container)
-        start, rate = start_time(container), _rate(stream)
+        start, rate = start_time(container), frame_rate(stream)
         tick = max(stream.time_base, Fraction(1, 10**4))
         numbers = set()
         for packet in container.demux(stream):
@@ -193,12 +194,6 @@ def _timing_notes(stream: Any) -> Iterator[str]:
             f"Its frame rate may vary (mean {float(min(average, base)):.4g} per second); measures "
             "compare consecutive frames, whatever their times."
         )
-
-
-def _rate(stream: Any) -> Fraction:
-    """Frames per second; AVI files can name steps of time in place of the mean."""
-    rates = [rate for rate in (stream.average_rate, stream.base_rate) if rate]
-    return Fraction(min(rates, default=FOLDER_RATE))
 
 
 def _estimated_frames(container: Any, stream: Any, rate: Fraction) -> int | None:
