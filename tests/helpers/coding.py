@@ -117,7 +117,7 @@ def turn_header(path, matrix):
     """Write (a, b, c, d) into the header of the only track of an MP4 file."""
     data = path.read_bytes()
     plain, turned = (
-        struct.pack(">6i", *(65536 * n for n in (a, b)), 0, *(65536 * n for n in (c, d)), 0)
+        struct.pack(">6i", *(round(65536 * n) for n in (a, b, 0, c, d, 0)))
         for a, b, c, d in ((1, 0, 0, 1), matrix)
     )
     at = data.index(plain, data.index(b"tkhd"))

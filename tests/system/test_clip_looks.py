@@ -79,7 +79,7 @@ CASES = [
     Case(".ts", ".mp4", "mpeg2video", "yuv420p", tags=BT709),
     Case(".mp4", ".mp4", "libx265", "yuv420p", tags=BT709),
     Case(".mov", ".mp4", "png", "rgb24", tags=None, kept=BT709, notes="4:2:0"),
-    Case(".mkv", ".webm", "utvideo", "gbrp", tags=None, kept=BT709, notes="4:2:0"),
+    Case(".avi", ".webm", "utvideo", "gbrp", tags=None, kept=BT709, notes="4:2:0"),
     Case(".mkv", ".mp4", "ffv1", "gbrp10le", tags=None, kept=BT709, notes="4:2:0"),
     Case(".mov", ".mp4", "qtrle", "rgb24", tags=None, kept=BT709, notes="4:2:0"),
     # More bits.

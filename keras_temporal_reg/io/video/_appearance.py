@@ -72,18 +72,20 @@ def check_is_sdr(path: Path, stream: Any, frame: Any = None) -> None:
         what = f"has the transfer function number {transfer} of ITU-T H.273, not that of a display"
     elif matrix not in (*UNKNOWN, *_color.MATRICES):
         what = f"has the colour matrix number {matrix} of ITU-T H.273, which is not supported"
+        if transfer in UNKNOWN:
+            to_sdr = to_sdr.replace("zscale=", "zscale=pin=bt709:tin=bt709:")
     else:
         return
     result = shlex.quote(f"{path.stem}-sdr.mp4")
     raise ClipError(
-        f"clip {path} {what}. Convert it to SDR first, for example by: ffmpeg -i "
+        f"clip {path} {what}. Convert it first, for example by: ffmpeg -i "
         f"{shlex.quote(str(path))} -vf {to_sdr} -crf 16 -c:a copy {result}"
     )
 
 
 def notes(container: Any, stream: Any, frame: Any) -> Iterator[str]:
     """Sentences on what is assumed, dropped or not understood of a clip."""
-    yield from _colour_notes(frame)
+    yield from _colour_notes(stream, frame)
     if frame.interlaced_frame:
         yield (
             "It is interlaced: its frames are read as they are stored, two fields woven together, "
@@ -97,9 +99,11 @@ def notes(container: Any, stream: Any, frame: Any) -> Iterator[str]:
         yield f"It has other tracks, which are not read: {', '.join(others)}."
 
 
-def _colour_notes(frame: Any) -> Iterator[str]:
+def _colour_notes(stream: Any, frame: Any) -> Iterator[str]:
     pixel_format = frame.format
-    if _color.has_alpha(pixel_format) and not _color.is_opaque(frame):
+    # WebM stores alpha apart, where FFmpeg's own decoder does not look.
+    is_apart = stream.metadata.get("alpha_mode") == "1"
+    if is_apart or (_color.has_alpha(pixel_format) and not _color.is_opaque(frame)):
         yield "Its alpha channel is dropped; transparent areas show the colours stored there."
     wide = frame.width >= _DOUBTFUL[0] or frame.height >= _DOUBTFUL[1]
     if not _color.is_rgb(pixel_format) and frame.colorspace in UNKNOWN and wide:

@@ -11,6 +11,7 @@ from keras_temporal_reg.io.video._clip import UNKNOWN, frame_rate, import_av, st
 
 # Formats whose header holds the duration of the whole file.
 _DECLARING = {"matroska", "webm", "flv", "asf"}
+_JUMP = Fraction(1, 2)  # seconds by which time stamps go back where clips were joined
 _TOLERANCE = Fraction(1, 2)  # seconds of a whole file, whose last frame may have no duration
 
 
@@ -56,6 +57,7 @@ class Decoder:
             context.colorspace, context.color_primaries, context.color_trc, context.color_range
         )
         self._container, self._stream = container, stream
+        self._jump = ""
         self._reason = ""  # of the first error
         self._damaged = 0
         self._first_damaged = self._last_damaged = 0  # frames before them
@@ -65,6 +67,7 @@ class Decoder:
         av = import_av()
         start = start_time(self._container)
         times: collections.deque[Fraction] = collections.deque()
+        latest: Fraction | None = None
         for packet in self._packets():
             if packet.stream is not self._stream:
                 continue
@@ -84,10 +87,14 @@ class Decoder:
                 if frame.is_corrupt:
                     self._note_damage("decoded with errors")
                 self._complete(frame)
-                self.count += 1
                 base = frame.time_base or Fraction(0)
                 time = None if frame.pts is None else frame.pts * base
                 time = times.popleft() if times else time
+                if time is not None and latest is not None and time < latest - _JUMP:
+                    self._jump = f"has time stamps that jump back after {self.count} frames"
+                    return
+                latest = time
+                self.count += 1
                 yield Decoded(
                     frame,
                     None if time is None else time - start,
@@ -103,6 +110,8 @@ class Decoder:
 
     def fault(self) -> str | None:
         """What is wrong with a clip that was read to its end, as a predicate; None if nothing is."""
+        if self._jump:
+            return self._jump
         if self._damaged and self._last_damaged >= self.count:
             if not self.count:
                 return f"is not a readable video ({self._reason})"
@@ -112,8 +121,8 @@ class Decoder:
                 f"is damaged: {self._damaged} of its frames cannot be decoded without errors, the "
                 f"first after {self._first_damaged} frames ({self._reason})"
             )
-        end, declared = self._end_and_declared()
-        if declared is not None and end < declared:
+        end, declared, tolerance = self._end_and_declared()
+        if end + tolerance < declared:
             return (
                 f"is truncated: {self.count} frames can be read, which end after {float(end):.2f} "
                 f"of {float(declared):.2f} seconds"
@@ -143,17 +152,16 @@ class Decoder:
         self._damaged += 1
         self._last_damaged = self.count
 
-    def _end_and_declared(self) -> tuple[Fraction, Fraction | None]:
-        """The end of what was read and the least that was declared, in seconds."""
+    def _end_and_declared(self) -> tuple[Fraction, Fraction, Fraction]:
+        """The end of what was read, that which is declared, and by how much less is no damage."""
         container, stream = self._container, self._stream
         end = self._ends.get(stream.index, Fraction(0))
         tolerance = Fraction(3, 2) / frame_rate(stream)
         if container.format.name == "avi":
-            return end, stream.frames * stream.time_base - tolerance
+            return end, stream.frames * stream.time_base, tolerance
         if _DECLARING & {*container.format.name.split(",")}:
             start = Fraction(container.start_time or 0, 10**6)
             declared = start + Fraction(container.duration or 0, 10**6)
-            return max(self._ends.values(), default=Fraction(0)), declared - _TOLERANCE
-        if stream.duration is None:
-            return end, None
-        return end, ((stream.start_time or 0) + stream.duration) * stream.time_base - tolerance
+            return max(self._ends.values(), default=Fraction(0)), declared, _TOLERANCE
+        declared = ((stream.start_time or 0) + (stream.duration or 0)) * stream.time_base
+        return end, declared, tolerance

@@ -91,7 +91,8 @@ def frames(path: Any) -> Iterator[ClipFrame]:
     size = None
     with open_video(path) as container:
         stream = video_stream(container)
-        stream.thread_type = "AUTO"
+        # Threads that decode several frames lose those before an error at the end.
+        stream.thread_type = "SLICE"
         _check_size(path, stream.codec_context.width, stream.codec_context.height)
         _appearance.check_is_sdr(path, stream)
         decoder = _decoding.Decoder(container, stream)
@@ -204,7 +205,9 @@ def _estimated_frames(container: Any, stream: Any, rate: Fraction) -> int | None
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
-    if not 0 < width * height <= MAX_FRAME_PIXELS:
+    if width < 1 or height < 1:
+        raise ClipError(f"clip {path} holds no frames: where its size should be is nothing")
+    if width * height > MAX_FRAME_PIXELS:
         raise ClipError(
             f"clip {path} must have frames of at most {MAX_FRAME_PIXELS} pixels. "
             f"Received: {width} x {height}"

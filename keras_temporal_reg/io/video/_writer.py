@@ -248,13 +248,16 @@ def _audio_copier(
         stream = container.add_stream(container.default_audio_codec, rate=48000)
         packets = _reencoded(source, sound, stream, start)
     following = next(packets, None)
+    last = -math.inf
 
     def copy(until: float) -> None:
         # Interleaved with the frames, or the container would buffer all of them.
-        nonlocal following
+        nonlocal following, last
         while following is not None and following.dts * following.time_base <= until:
-            following.stream = stream
-            container.mux(following)
+            if following.dts > last:  # of joined clips times jump back
+                last = following.dts
+                following.stream = stream
+                container.mux(following)
             following = next(packets, None)
 
     return copy
