@@ -102,7 +102,7 @@ def notes(container: Any, stream: Any, frame: Any) -> Iterator[str]:
 def _colour_notes(stream: Any, frame: Any) -> Iterator[str]:
     pixel_format = frame.format
     # WebM stores alpha apart, where FFmpeg's own decoder does not look.
-    is_apart = stream.metadata.get("alpha_mode") == "1"
+    is_apart = "1" in [v for k, v in stream.metadata.items() if k.lower() == "alpha_mode"]
     if is_apart or (_color.has_alpha(pixel_format) and not _color.is_opaque(frame)):
         yield "Its alpha channel is dropped; transparent areas show the colours stored there."
     wide = frame.width >= _DOUBTFUL[0] or frame.height >= _DOUBTFUL[1]

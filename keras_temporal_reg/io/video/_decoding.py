@@ -58,9 +58,8 @@ class Decoder:
         )
         self._container, self._stream = container, stream
         self._jump = ""
-        self._reason = ""  # of the first error
+        self._reason = ""  # of the first error, and its time
         self._damaged = 0
-        self._first_damaged = self._last_damaged = 0  # frames before them
         self._ends: dict[int, Fraction] = {}  # in seconds, by the number of the stream
 
     def __iter__(self) -> Iterator[Decoded]:
@@ -73,33 +72,27 @@ class Decoder:
                 continue
             if packet.size and packet.dts is not None and self._container.format.name == "avi":
                 # AVI stores the times in the order of the frames; FFmpeg guesses at H.264.
-                times.append(packet.dts * packet.time_base)
+                times.append(packet.dts * packet.time_base - start)
             try:
                 frames = packet.decode()
             except av.error.EOFError:
                 break
             except av.error.FFmpegError as error:
-                self._note_damage(error.strerror)
+                self._note_damage(error.strerror, _seconds(packet.pts, packet, start))
                 if times:
                     times.popleft()
                 continue
             for frame in frames:
+                time = times.popleft() if times else _seconds(frame.pts, frame, start)
                 if frame.is_corrupt:
-                    self._note_damage("decoded with errors")
+                    self._note_damage("decoded with errors", time)
                 self._complete(frame)
-                base = frame.time_base or Fraction(0)
-                time = None if frame.pts is None else frame.pts * base
-                time = times.popleft() if times else time
                 if time is not None and latest is not None and time < latest - _JUMP:
                     self._jump = f"has time stamps that jump back after {self.count} frames"
                     return
                 latest = time
                 self.count += 1
-                yield Decoded(
-                    frame,
-                    None if time is None else time - start,
-                    frame.duration * base if frame.duration else None,
-                )
+                yield Decoded(frame, time, _seconds(frame.duration or None, frame, Fraction(0)))
 
     def _complete(self, frame: Any) -> None:
         """Give a frame the colour of its file where it names none, as that of ProRes does not."""
@@ -112,22 +105,20 @@ class Decoder:
         """What is wrong with a clip that was read to its end, as a predicate; None if nothing is."""
         if self._jump:
             return self._jump
-        if self._damaged and self._last_damaged >= self.count:
-            if not self.count:
-                return f"is not a readable video ({self._reason})"
-            return f"breaks off after {self.count} frames ({self._reason})"
-        if self._damaged:
-            return (
-                f"is damaged: {self._damaged} of its frames cannot be decoded without errors, the "
-                f"first after {self._first_damaged} frames ({self._reason})"
-            )
+        if self._damaged and not self.count:
+            return f"is not a readable video ({self._reason})"
         end, declared, tolerance = self._end_and_declared()
         if end + tolerance < declared:
             return (
                 f"is truncated: {self.count} frames can be read, which end after {float(end):.2f} "
                 f"of {float(declared):.2f} seconds"
             )
-        return None
+        if not self._damaged:
+            return None
+        return (
+            f"is damaged: {self._damaged} of its frames cannot be decoded without errors "
+            f"({self._reason})"
+        )
 
     def _packets(self) -> Iterator[Any]:
         packets = self._container.demux()
@@ -135,7 +126,7 @@ class Decoder:
             try:
                 packet = next(packets, None)
             except import_av().error.FFmpegError as error:
-                self._note_damage(error.strerror)
+                self._note_damage(error.strerror, None)
                 return
             if packet is None:
                 return
@@ -146,11 +137,10 @@ class Decoder:
                 self._ends[index] = max(end, self._ends.get(index, end))
             yield packet
 
-    def _note_damage(self, reason: str) -> None:
+    def _note_damage(self, reason: str, time: Fraction | None) -> None:
         if not self._damaged:
-            self._reason, self._first_damaged = reason, self.count
+            self._reason = reason if time is None else f"at {float(time):.2f} s: {reason}"
         self._damaged += 1
-        self._last_damaged = self.count
 
     def _end_and_declared(self) -> tuple[Fraction, Fraction, Fraction]:
         """The end of what was read, that which is declared, and by how much less is no damage."""
@@ -165,3 +155,8 @@ class Decoder:
             return max(self._ends.values(), default=Fraction(0)), declared, _TOLERANCE
         declared = ((stream.start_time or 0) + (stream.duration or 0)) * stream.time_base
         return end, declared, tolerance
+
+
+def _seconds(count: int | None, of: Any, start: Fraction) -> Fraction | None:
+    """Ticks of a packet or frame, since `start`; None where a clip has no time stamps."""
+    return None if count is None or not of.time_base else count * of.time_base - start
