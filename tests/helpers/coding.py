@@ -22,7 +22,7 @@ TURNS = {
 
 
 def pictures(height, width, count=4):
-    """Smooth frames ``(count, height, width, 3)`` in [0, 1], whose colours fill most of the cube."""
+    """Smooth frames ``(count, height, width, 3)`` in [0, 1], of colours from most of the cube."""
     rows, columns = np.mgrid[:height, :width] / np.array([[[height]], [[width]]])
     return np.stack(
         [
@@ -122,6 +122,16 @@ def turn_header(path, matrix):
     )
     at = data.index(plain, data.index(b"tkhd"))
     path.write_bytes(data[:at] + turned + data[at + len(plain) :])
+
+
+def damage(path, number):
+    """Overwrite all of a packet of an MP4 file but its first bytes."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        at, size = packets[number].pos, packets[number].size
+    data = bytearray(path.read_bytes())
+    data[at + 8 : at + size] = bytes(size - 8)
+    path.write_bytes(data)
 
 
 def turned(image, turn):

@@ -14,7 +14,6 @@ from PIL import Image
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from keras_temporal_reg.io import video
 
 HEIGHT, WIDTH, COUNT = 48, 64, 4
 BT709, BT601, PAL, BT2020, P3 = (1, 1, 1), (6, 6, 6), (5, 5, 6), (9, 9, 14), (1, 12, 13)

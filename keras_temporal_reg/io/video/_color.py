@@ -6,6 +6,7 @@ between versions, so the matrix is applied here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -30,9 +31,7 @@ _FULL_RANGE = 2  # of FFmpeg's AVColorRange
 _DEPTHS = (9, 10, 12, 14, 16)  # of FFmpeg's planar formats beside 8
 _LIMITED_GRAY = ("h264", "hevc", "av1", "vp9")
 # The same matrix, whichever, on both sides: FFmpeg 8 converts to another one where they differ.
-_SCALER = (
-    "in_color_matrix=bt601:out_color_matrix=bt601:flags=bicubic+accurate_rnd+full_chroma_inp"
-)
+_SCALER = "in_color_matrix=bt601:out_color_matrix=bt601:flags=bicubic+accurate_rnd+full_chroma_inp"
 
 
 def rgb_reader(codec: str) -> Callable[[Any], np.ndarray]:
@@ -71,7 +70,7 @@ def rgb_reader(codec: str) -> Callable[[Any], np.ndarray]:
 def frame_maker(pixel_format: str, matrix: int) -> Callable[[np.ndarray], Any]:
     """A function that converts RGB to PyAV frames to encode, of limited range.
 
-    It takes ``(height, width, 3)``, uint8 or float; floats are clipped to [0, 1], and NaN becomes 0.
+    It takes ``(height, width, 3)``, uint8 or float, which is clipped to [0, 1]; NaN becomes 0.
 
     Args:
         pixel_format: ``"pal8"``, or a planar one of FFmpeg, such as ``"yuv420p10le"``.
@@ -91,7 +90,7 @@ def frame_maker(pixel_format: str, matrix: int) -> Callable[[np.ndarray], Any]:
             values = pixels / np.float32(255.0)
         else:  # comparisons with NaN are False
             values = np.minimum(np.where(pixels > 0.0, pixels, 0.0), 1.0).astype(np.float32)
-        coded = (cv2.transform(values, forward) + np.float32(0.5)).astype(dtype)
+        coded: Any = (cv2.transform(values, forward) + np.float32(0.5)).astype(dtype)
         height, width = pixels.shape[:2]
         full = import_av().VideoFrame(width, height, "yuv444p" if bits == 8 else "yuv444p10le")
         for plane, channel in zip(_planes(full, bits), cv2.split(coded)):
@@ -185,7 +184,7 @@ def _scaler() -> Callable[[Any, str, bool], Any]:
                 graph.add("format", f"pix_fmts={pixel_format}"),
                 graph.add("buffersink"),
             ]
-            for node, following in zip(nodes, nodes[1:]):
+            for node, following in itertools.pairwise(nodes):
                 node.link_to(following)
             graph.configure()
         graphs[key].push(frame)

@@ -102,7 +102,7 @@ class Decoder:
             frame.color_range = self.declared.color_range
 
     def fault(self) -> str | None:
-        """What is wrong with a clip that was read to its end, as a predicate; None if nothing is."""
+        """What is wrong with a clip that was read to its end, a predicate; None if nothing is."""
         if self._jump:
             return self._jump
         if self._damaged and not self.count:

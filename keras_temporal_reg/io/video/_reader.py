@@ -79,8 +79,8 @@ def frames(path: Any) -> Iterator[ClipFrame]:
         path: a file that FFmpeg can read, or a folder of images.
 
     Raises:
-        BrokenClip: after all frames that can be read, if the clip is damaged or ends too early; where
-            its frames change their size, after those before that.
+        BrokenClip: after all frames that can be read, if the clip is damaged or ends too early;
+            where its frames change their size, after those before that.
         ClipError: if the file is missing, not a video, holds no frames or is HDR.
         ImportError: if a package of the extra ``video`` is missing.
     """

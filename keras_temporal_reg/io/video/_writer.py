@@ -33,6 +33,7 @@ CODECS = {
     ".gif": ("gif", {}),
 }
 
+_USUAL = Appearance()
 _LIMITED_RANGE = 1  # of FFmpeg's AVColorRange
 
 AddFrame = Callable[..., None]
@@ -57,7 +58,7 @@ def writer(
     rate: Fraction,
     audio_of: Path | None = None,
     crf: int | None = None,
-    appearance: Appearance = Appearance(),
+    appearance: Appearance = _USUAL,
     has_constant_rate: bool = True,
 ) -> Iterator[AddFrame]:
     """Write a clip frame by frame; it appears when the block ends without an error.
@@ -77,7 +78,8 @@ def writer(
         in [0, 1]; `time` and `duration` are in seconds. Only the last duration counts.
 
     Raises:
-        ClipError: if the suffix is unknown, the folder exists, or the format cannot hold the frames.
+        ClipError: if the suffix is unknown, the folder exists, or the format cannot hold the
+            frames.
         ImportError: if a package of the extra ``video`` is missing.
     """
     path = Path(path)
@@ -145,7 +147,9 @@ def _errors_named(path: Path) -> Iterator[None]:
         yield
     except import_av().error.FFmpegError as error:
         if isinstance(error, OSError):
-            raise OSError(error.errno, f"clip {path} cannot be written: {error.strerror}") from error
+            raise OSError(
+                error.errno, f"clip {path} cannot be written: {error.strerror}"
+            ) from error
         raise ClipError(
             f"clip {path} cannot be written ({error.strerror}): choose another format or size"
         ) from error
@@ -240,9 +244,7 @@ def _audio_copier(
         # Others have no times below zero: AVI would insert an empty frame, Matroska shift all.
         least = start if container.format.name not in ("mp4", "mov") else -math.inf
         timed = (packet for packet in source.demux(sound) if packet.dts is not None)
-        packets: Iterator[Any] = (
-            _moved(packet, start) for packet in timed if packet.dts >= least
-        )
+        packets: Iterator[Any] = (_moved(packet, start) for packet in timed if packet.dts >= least)
     else:
         # Every audio codec accepts 48 kHz.
         stream = container.add_stream(container.default_audio_codec, rate=48000)

@@ -36,7 +36,9 @@ def test_hdr_is_refused_with_the_command_that_converts_it(tmp_path, suffix, tran
         tmp_path / f"hdr clip{suffix}", PICTURES, codec=codec, matrix=9, tags=(9, 9, transfer)
     )
     for read in (video.info, lambda path: next(video.frames(path))):
-        with pytest.raises(video.ClipError, match=rf"hdr clip.* is HDR \({name}.*: ffmpeg -i '.*tonemap"):
+        with pytest.raises(
+            video.ClipError, match=rf"hdr clip.* is HDR \({name}.*: ffmpeg -i '.*tonemap"
+        ):
             read(path)
 
 
@@ -45,9 +47,13 @@ def test_hdr_is_refused_with_the_command_that_converts_it(tmp_path, suffix, tran
 )
 def test_the_command_that_a_refusal_names_works(tmp_path, tags, what):
     program = shutil.which("ffmpeg")
-    if program is None or "zscale" not in subprocess.run(
-        [program, "-hide_banner", "-filters"], capture_output=True, text=True
-    ).stdout:
+    if (
+        program is None
+        or "zscale"
+        not in subprocess.run(
+            [program, "-hide_banner", "-filters"], capture_output=True, text=True
+        ).stdout
+    ):
         pytest.skip("needs an ffmpeg with zscale on the path")
     path = coding.write(tmp_path / "a clip.mkv", coding.pictures(32, 48, 3), tags=tags)
     with pytest.raises(video.ClipError) as refused:
@@ -130,7 +136,7 @@ def with_streams(path, *kinds):
             stream.disposition = disposition
             streams.append(stream)
         for stream in streams:
-            for t in range(2):
+            for t in range(1 if stream.disposition == COVER else 2):
                 pixels = np.full((stream.height, stream.width, 3), 100, np.uint8)
                 frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuvj420p")
                 frame.pts = t
@@ -143,15 +149,25 @@ COVER, DEFAULT = av.stream.Disposition.attached_pic, av.stream.Disposition.defau
 
 
 def test_a_clip_of_a_cover_picture_alone_is_refused(tmp_path):
-    path = with_streams(tmp_path / "song.mkv", (16, DEFAULT), (32, DEFAULT))
-    about = video.info(path)
-    assert about.height == 16 and "1 of video" in " ".join(about.notes)
+    path = with_streams(tmp_path / "song.mp4", (16, COVER))
+    for read in (video.info, lambda path: next(video.frames(path))):
+        with pytest.raises(video.ClipError, match=r"song\.mp4 has no video stream but a cover"):
+            read(path)
 
 
-def test_the_stream_that_players_show_is_read(tmp_path):
+def test_a_cover_picture_in_front_of_the_video_is_not_read(tmp_path):
+    path = with_streams(tmp_path / "clip.mp4", (16, COVER), (32, DEFAULT))
+    about, frames = video.info(path), [*video.frames(path)]
+    assert (about.height, len(frames)) == (32, 2)
+    assert frames[0].pixels.shape == (32, 32, 3)
+    assert not about.notes
+
+
+def test_the_stream_that_players_show_is_read_and_others_are_noted(tmp_path):
     path = with_streams(tmp_path / "clip.mkv", (16, av.stream.Disposition(0)), (32, DEFAULT))
     assert video.info(path).height == 32
     assert next(video.frames(path)).pixels.shape == (32, 32, 3)
+    assert "other tracks, which are not read: 1 of video" in notes(path)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +188,6 @@ def test_the_stream_that_players_show_is_read(tmp_path):
     ],
 )
 def test_what_a_format_cannot_hold_is_named(tmp_path, given, suffix, words):
-    lost = video.not_carried(
-        tmp_path / f"out{suffix}", video.Appearance(**given), Fraction(60)
-    )
+    lost = video.not_carried(tmp_path / f"out{suffix}", video.Appearance(**given), Fraction(60))
     found = " ".join(note for note in lost if suffix != ".gif" or "Browsers" in note)
     assert words in found if words else not found

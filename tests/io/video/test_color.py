@@ -34,9 +34,7 @@ def test_each_matrix_range_and_depth_is_read(tmp_path, pixels, tags, is_full):
 def test_ten_bits_are_read_in_full(tmp_path):
     levels = np.linspace(0, 1, 64)
     grey = np.broadcast_to(levels[:, np.newaxis], (32, 64, 3))
-    path = coding.write(
-        tmp_path / "deep.mkv", [grey] * 3, pixel_format="yuv444p10le", options=QP0
-    )
+    path = coding.write(tmp_path / "deep.mkv", [grey] * 3, pixel_format="yuv444p10le", options=QP0)
     frame = next(video.frames(path)).pixels
     assert np.abs(frame[16, :, 1] - levels).max() < 1 / 876  # steps of limited range
     assert video.info(path).appearance.bits == 10
