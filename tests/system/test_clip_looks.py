@@ -3,6 +3,7 @@
 The clips are coded, and the results decoded, by plain arithmetic on their planes.
 """
 
+import base64
 import dataclasses
 from fractions import Fraction
 
@@ -211,3 +212,51 @@ def look(path, case):
         )
         times = [frame.pts * frame.time_base for frame in frames]
         return [coding.decode(frame, matrix) for frame in frames], times
+
+
+SHOW = """async source => {
+    const video = document.createElement("video");
+    video.muted = true;
+    await new Promise((done, failed) => {
+        video.onloadeddata = () => { video.currentTime = 0.1; };
+        video.onseeked = done;
+        video.onerror = () => failed(video.error.message);
+        video.src = source;
+    });
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    const context = canvas.getContext("2d");
+    for (;;) {  // until the frame is there: without one, nothing is drawn, and alpha is 0
+        context.drawImage(video, 0, 0);
+        const [...color] = context.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data;
+        if (color.pop()) return color;
+        await new Promise(requestAnimationFrame);
+    }
+}"""
+
+
+def shown_by(browser, path):
+    page = browser.new_page()
+    data = base64.b64encode(path.read_bytes()).decode()
+    color = page.evaluate(SHOW, f"data:video/{path.suffix[1:]};base64,{data}")
+    page.close()
+    return np.array(color)
+
+
+@pytest.mark.parametrize("result", [".mp4", ".webm"])
+@pytest.mark.parametrize(
+    ("size", "tags", "matrix"),
+    [
+        ((720, 1280), BT709, 1),
+        ((720, 1280), None, 1),
+        ((480, 640), None, 6),
+        ((480, 640), BT709, 1),
+    ],
+)
+def test_a_browser_shows_the_same_colour(chromium, identity, tmp_path, size, tags, matrix, result):
+    frames = [np.full((*size, 3), (0.0, 170 / 255, 0.0))] * 5
+    source = coding.write(tmp_path / "source.mp4", frames, tags=tags, matrix=matrix)
+    ktr.process(identity, source, tmp_path / f"result{result}", show_progress=False)
+    before, after = (shown_by(chromium, p) for p in (source, tmp_path / f"result{result}"))
+    np.testing.assert_allclose(before, (0, 170, 0), atol=6)
+    np.testing.assert_allclose(after, before, atol=2)

@@ -59,7 +59,7 @@ def check_is_sdr(path: Path, stream: Any, frame: Any = None) -> None:
         frame: of the clip, once one is decoded.
 
     Raises:
-        ClipError: for HDR, linear light and logarithmic curves, and colour matrices that are none.
+        ClipError: for HDR, linear or logarithmic light, and a matrix other than `_color.MATRICES`.
     """
     transfer, matrix = stream.codec_context.color_trc, stream.codec_context.colorspace
     to_sdr = "zscale=p=bt709:t=bt709:m=bt709:r=tv,format=yuv420p"

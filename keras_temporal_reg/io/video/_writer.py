@@ -239,7 +239,7 @@ def _audio_copier(
     if sound is None:
         return lambda until: None
     start = round(start_time(source) / sound.time_base)
-    if sound.codec_context.name in container.supported_codecs:
+    if _can_copy(sound, container):
         stream = container.add_stream_from_template(sound)
         # Others have no times below zero: AVI would insert an empty frame, Matroska shift all.
         least = start if container.format.name not in ("mp4", "mov") else -math.inf
@@ -263,6 +263,13 @@ def _audio_copier(
             following = next(packets, None)
 
     return copy
+
+
+def _can_copy(sound: Any, container: Any) -> bool:
+    context = sound.codec_context
+    # AVI needs a header before AAC, which a transport stream has in each packet.
+    is_bare = context.name == "aac" and not context.extradata and container.format.name == "avi"
+    return context.name in container.supported_codecs and not is_bare
 
 
 def _moved(packet: Any, start: int) -> Any:

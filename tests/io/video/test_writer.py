@@ -62,6 +62,29 @@ def test_sound_is_copied(tmp_path, clip_with_sound, suffix):
     assert abs(int(spectrum.argmax()) - 440) <= 1
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi"])
+def test_sound_of_a_transport_stream_stays_beside_its_frames(tmp_path, clip_with_sound, suffix):
+    """Its times begin anywhere, here at more than a second."""
+    stream = tmp_path / "clip.ts"
+    with av.open(str(clip_with_sound)) as given, av.open(str(stream), "w") as made:
+        streams = {s.index: made.add_stream_from_template(s) for s in given.streams}
+        for packet in given.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                made.mux(packet)
+    assert video.info(stream).has_audio
+    path = tmp_path / f"out{suffix}"
+    with video.writer(path, Fraction(25), stream) as add:
+        for frame in video.frames(stream):
+            add(frame.pixels, frame.time)
+    with av.open(str(path)) as container:
+        sound = [float(f.pts * f.time_base) for f in container.decode(audio=0)]
+    with av.open(str(path)) as container:
+        shown = [float(f.pts * f.time_base) for f in container.decode(video=0)]
+    assert abs(sound[0]) < 0.08 and abs(shown[0]) < 0.08
+    assert sound[-1] == pytest.approx(1.95, abs=0.1) and shown[-1] == pytest.approx(1.96, abs=0.1)
+
+
 def test_gif_drops_the_sound(tmp_path, clip_with_sound):
     with video.writer(tmp_path / "clip.gif", Fraction(25), clip_with_sound) as add:
         for frame in ramp(32, 32, 3):
