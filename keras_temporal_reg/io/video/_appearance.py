@@ -83,13 +83,15 @@ def check_is_sdr(path: Path, stream: Any, frame: Any = None) -> None:
     )
 
 
-def notes(container: Any, stream: Any, frame: Any) -> Iterator[str]:
+def notes(path: Path, container: Any, stream: Any, frame: Any) -> Iterator[str]:
     """Sentences on what is assumed, dropped or not understood of a clip."""
     yield from _colour_notes(stream, frame)
     if frame.interlaced_frame:
         yield (
             "It is interlaced: its frames are read as they are stored, two fields woven together, "
-            "and written as such. Deinterlace it first, for example by: ffmpeg -i IN -vf bwdif OUT"
+            "and written as such. Deinterlace it first, for example by: ffmpeg -i "
+            f"{shlex.quote(str(path))} -vf bwdif -c:a copy "
+            f"{shlex.quote(f'{path.stem}-progressive.mp4')}"
         )
     if not _orientation.of_frame(frame).is_exact:
         yield "It is turned by an angle other than quarter turns; the nearest of these was taken."

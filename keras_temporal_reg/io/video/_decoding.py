@@ -59,7 +59,7 @@ class Decoder:
         self._container, self._stream = container, stream
         self._jump = ""
         self._reason = ""  # of the first error, and its time
-        self._damaged = 0
+        self._damaged = self._packet_count = 0
         self._ends: dict[int, Fraction] = {}  # in seconds, by the number of the stream
 
     def __iter__(self) -> Iterator[Decoded]:
@@ -70,6 +70,7 @@ class Decoder:
         for packet in self._packets():
             if packet.stream is not self._stream:
                 continue
+            self._packet_count += bool(packet.size)
             if packet.size and packet.dts is not None and self._container.format.name == "avi":
                 # AVI stores the times in the order of the frames; FFmpeg guesses at H.264.
                 times.append(packet.dts * packet.time_base - start)
@@ -108,7 +109,9 @@ class Decoder:
         if self._damaged and not self.count:
             return f"is not a readable video ({self._reason})"
         end, declared, tolerance = self._end_and_declared()
-        if end + tolerance < declared:
+        # FFmpeg 7 leaves some durations out, that of the last frame too.
+        has_all_packets = 0 < self._stream.frames <= self._packet_count
+        if end + tolerance < declared and not has_all_packets:
             return (
                 f"is truncated: {self.count} frames can be read, which end after {float(end):.2f} "
                 f"of {float(declared):.2f} seconds"

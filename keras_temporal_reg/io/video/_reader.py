@@ -68,7 +68,7 @@ def info(path: Any, rate: Any = None) -> ClipInfo:
             frames=_estimated_frames(container, stream, rate),
             appearance=_appearance.of_frame(stream, frame, decoder.declared),
             has_audio=audio_stream(container) is not None,
-            notes=(*_appearance.notes(container, stream, frame), *_timing_notes(stream)),
+            notes=(*_appearance.notes(path, container, stream, frame), *_timing_notes(stream)),
         )
 
 

@@ -133,7 +133,7 @@ def with_streams(path, *kinds):
         for size, disposition in kinds:
             stream = container.add_stream("mjpeg", rate=25)
             stream.height, stream.width, stream.pix_fmt = size, size, "yuvj420p"
-            stream.disposition = disposition
+            stream.disposition = disposition.value
             streams.append(stream)
         for stream in streams:
             for t in range(1 if stream.disposition == COVER else 2):
