@@ -32,6 +32,8 @@ def of_frame(stream: Any, frame: Any, declared: Any) -> Appearance:
     """
     context = stream.codec_context
     matrix = 1 if _color.is_rgb(frame.format) else _color.matrix_of(frame)
+    # VP9 cannot name that of the FCC, from which BT.601 differs by less than a level.
+    matrix = 6 if matrix == 4 else matrix
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     # Browsers show the pixels of every GIF as squares.
     if aspect <= 0 or context.name == "gif":
@@ -105,7 +107,9 @@ def _colour_notes(stream: Any, frame: Any) -> Iterator[str]:
     pixel_format = frame.format
     # WebM stores alpha apart, where FFmpeg's own decoder does not look.
     is_apart = "1" in [v for k, v in stream.metadata.items() if k.lower() == "alpha_mode"]
-    if is_apart or (_color.has_alpha(pixel_format) and not _color.is_opaque(frame)):
+    # FFmpeg decodes every GIF to a format with alpha.
+    is_unused = stream.codec_context.name == "gif" and _color.is_opaque(frame)
+    if is_apart or (_color.has_alpha(pixel_format) and not is_unused):
         yield "Its alpha channel is dropped; transparent areas show the colours stored there."
     wide = frame.width >= _DOUBTFUL[0] or frame.height >= _DOUBTFUL[1]
     if not _color.is_rgb(pixel_format) and frame.colorspace in UNKNOWN and wide:

@@ -148,6 +148,12 @@ def audio_stream(container: Any) -> Any:
     return next(filter(_is_default, streams), streams[0] if streams else None)
 
 
+def packets_before_damage(container: Any, stream: Any) -> Iterator[Any]:
+    """The packets of a stream, up to the first that cannot be found."""
+    with contextlib.suppress(import_av().error.FFmpegError):
+        yield from container.demux(stream)
+
+
 def start_time(container: Any) -> Fraction:
     """The time that players show as zero, in seconds: transport streams begin at any."""
     begins_anywhere = import_av().format.Flags.ts_discont.value

@@ -153,7 +153,7 @@ def _is_full_range(frame: Any, codec: str) -> bool:
 
 
 def is_opaque(frame: Any) -> bool:
-    """Whether no pixel of a PyAV frame, in a format with alpha, is transparent."""
+    """Whether no pixel of a PyAV frame is transparent."""
     alpha = frame.reformat(format="rgba").to_ndarray()[..., 3]
     return bool(alpha.min() == 255)
 

@@ -22,7 +22,9 @@ from keras_temporal_reg.io.video._clip import (
     DecodedClip,
     audio_stream,
     frame_rate,
+    import_av,
     open_video,
+    packets_before_damage,
     start_time,
     video_stream,
 )
@@ -98,7 +100,11 @@ def frames(path: Any) -> Iterator[ClipFrame]:
         decoder = _decoding.Decoder(container, stream)
         to_rgb = _color.rgb_reader(stream.codec_context.name)
         for frame, time, duration in decoder:
-            pixels = _orientation.of_frame(frame).upright(to_rgb(frame))
+            try:
+                pixels = _orientation.of_frame(frame).upright(to_rgb(frame))
+            except import_av().error.FFmpegError as error:
+                reason = f"frames in the format {frame.format.name} cannot be read as RGB"
+                raise ClipError(f"clip {path}: {reason} ({error.strerror})") from error
             size = _check_same_size(path, decoder.count - 1, size, pixels)
             yield ClipFrame(pixels, time, duration)
         fault = decoder.fault()
@@ -121,7 +127,7 @@ def has_constant_rate(path: Any) -> bool:
         start, rate = start_time(container), frame_rate(stream)
         tick = max(stream.time_base, Fraction(1, 10**4))
         numbers = set()
-        for packet in container.demux(stream):
+        for packet in packets_before_damage(container, stream):
             at = packet.dts if packet.pts is None else packet.pts
             if at is None or not packet.size:
                 continue

@@ -20,6 +20,7 @@ from keras_temporal_reg.io.video._clip import (
     audio_stream,
     import_av,
     open_video,
+    packets_before_damage,
     start_time,
 )
 
@@ -243,7 +244,8 @@ def _audio_copier(
         stream = container.add_stream_from_template(sound)
         # Others have no times below zero: AVI would insert an empty frame, Matroska shift all.
         least = start if container.format.name not in ("mp4", "mov") else -math.inf
-        timed = (packet for packet in source.demux(sound) if packet.dts is not None)
+        read = packets_before_damage(source, sound)
+        timed = (packet for packet in read if packet.dts is not None)
         packets: Iterator[Any] = (_moved(packet, start) for packet in timed if packet.dts >= least)
     else:
         # Every audio codec accepts 48 kHz.
@@ -281,9 +283,16 @@ def _moved(packet: Any, start: int) -> Any:
 def _reencoded(source: Any, sound: Any, stream: Any, start: int) -> Iterator[Any]:
     context = stream.codec_context
     resampler = import_av().AudioResampler(context.format, context.layout, context.rate)
-    for frame in itertools.chain(source.decode(sound), [None]):
+    for frame in itertools.chain(_heard(source, sound), [None]):
         if frame is not None and frame.pts is not None:
             frame.pts -= start
         for part in resampler.resample(frame):
             yield from stream.encode(part)
     yield from stream.encode()
+
+
+def _heard(source: Any, sound: Any) -> Iterator[Any]:
+    """The decoded sound, without what is damaged."""
+    for packet in packets_before_damage(source, sound):
+        with contextlib.suppress(import_av().error.FFmpegError):
+            yield from packet.decode()
