@@ -150,7 +150,8 @@ def audio_stream(container: Any) -> Any:
 
 def packets_before_damage(container: Any, stream: Any) -> Iterator[Any]:
     """The packets of a stream, up to the first that cannot be found."""
-    with contextlib.suppress(import_av().error.FFmpegError):
+    # PyAV has no place for streams that begin later.
+    with contextlib.suppress(import_av().error.FFmpegError, IndexError):
         yield from container.demux(stream)
 
 

@@ -128,6 +128,9 @@ class Decoder:
         while True:
             try:
                 packet = next(packets, None)
+            except IndexError:  # of a stream that begins later, for which PyAV has no place
+                packets = self._container.demux()
+                continue
             except import_av().error.FFmpegError as error:
                 self._note_damage(error.strerror, None)
                 return

@@ -261,7 +261,8 @@ def _audio_copier(
             if following.dts > last:  # of joined clips times jump back
                 last = following.dts
                 following.stream = stream
-                container.mux(following)
+                with contextlib.suppress(import_av().error.InvalidDataError):  # damaged sound
+                    container.mux(following)
             following = next(packets, None)
 
     return copy
@@ -284,7 +285,9 @@ def _reencoded(source: Any, sound: Any, stream: Any, start: int) -> Iterator[Any
     context = stream.codec_context
     resampler = import_av().AudioResampler(context.format, context.layout, context.rate)
     for frame in itertools.chain(_heard(source, sound), [None]):
-        if frame is not None and frame.pts is not None:
+        if frame is not None and frame.pts is None:
+            continue
+        if frame is not None:
             frame.pts -= start
         for part in resampler.resample(frame):
             yield from stream.encode(part)
