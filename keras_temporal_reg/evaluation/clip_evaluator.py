@@ -50,7 +50,8 @@ class ClipEvaluation:
             ``"fast_error"``, the root mean square of hp(p - v); and ``"psnr"``, in dB.
         reference: what the results were compared with, as a phrase.
         notes: sentences for the user.
-        is_complete: False where the clip ended too early; the frames before were measured.
+        is_complete: False where the clip is damaged or ended too early; what can be read was
+            measured.
         has_reference: False where the results were compared with the input, or with those of the
             first model.
     """
@@ -127,7 +128,7 @@ class ClipEvaluator:
         if broken is not None:
             reason = str(broken)
             self.notes.append(
-                f"{reason[0].upper()}{reason[1:]}; the frames before that were measured."
+                f"{reason[0].upper()}{reason[1:]}; the frames that can be read were measured."
             )
         return self._evaluation(is_complete=broken is None)
 

@@ -15,6 +15,20 @@ from keras_temporal_reg.io import image_files, video
 from keras_temporal_reg.tasks import Task
 
 STILL_FRAMES = 60
+_SIDE = 32  # pixels of the thumbnails by which a turned reference is found
+_FLAT = 0.02  # standard deviation of a thumbnail that shows too little
+_ALIKE, _LIKER = 0.8, 0.3  # correlation of two that are alike, and by how much more than unturned
+# Transposed or not, then steps along rows and columns.
+_TURNS = {
+    "": (False, 1, 1),
+    "mirrored left to right": (False, 1, -1),
+    "mirrored top to bottom": (False, -1, 1),
+    "turned by 180 degrees": (False, -1, -1),
+    "turned by 90 degrees clockwise": (True, 1, -1),
+    "turned by 90 degrees counter-clockwise": (True, -1, 1),
+    "transposed": (True, 1, 1),
+    "transposed and turned by 180 degrees": (True, -1, -1),
+}
 NO_REFERENCE = "the input itself, since no reference was given"
 
 FramePair = tuple[np.ndarray, "np.ndarray | None"]  # x, and y where there is a reference
@@ -150,15 +164,53 @@ def _makes_input(task: Task) -> bool:
     return task.encode_input is None and task.name != "restoration"
 
 
+def find_turn(image: np.ndarray, reference: np.ndarray) -> tuple[bool, str | None]:
+    """Find whether an image shows its reference turned or mirrored.
+
+    Args:
+        image: ``(height, width, 3)`` RGB, uint8 or float.
+        reference: likewise, of the same shape but for its scale.
+
+    Returns:
+        Whether there was enough to see to tell, and how the reference is turned against the image;
+        None if it is not.
+    """
+    one, other = (_thumbnail(each) for each in (image, reference))
+    if min(one.std(), other.std()) < _FLAT:
+        return False, None
+    turns = dict(_TURNS)
+    if image.shape[0] != image.shape[1]:  # then a quarter turn would have another size
+        turns = {name: turn for name, turn in turns.items() if not turn[0]}
+    likeness = {name: _correlation(_turned(one, *turn), other) for name, turn in turns.items()}
+    best = max(likeness, key=likeness.__getitem__)
+    is_turned = likeness[best] > _ALIKE and likeness[best] - likeness[""] > _LIKER
+    return True, best if is_turned else None
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    grey = np.clip(video.to_float32(image), 0.0, 1.0).mean(axis=-1)
+    return video.resize(grey, _SIDE, _SIDE)
+
+
+def _turned(image: np.ndarray, is_transposed: bool, rows: int, columns: int) -> np.ndarray:
+    return (image.T if is_transposed else image)[::rows, ::columns]
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
 def _check_reference_size(
     reference: Path, clip: video.ClipInfo, scale: int, rate: float | None
 ) -> None:
     info = video.info(reference, rate)
     expected = (clip.height * scale, clip.width * scale)
     if (info.height, info.width) != expected:
+        is_turned = (info.width, info.height) == expected
         raise ValueError(
             f"reference {reference} must have frames of {expected[1]} x {expected[0]}, to fit "
             f"clip {clip.path}. Received: {info.width} x {info.height}"
+            f"{', so that one of them is turned by a quarter' if is_turned else ''}"
         )
 
 
@@ -175,10 +227,18 @@ def _read_clip_and_reference(
     clip: Path, reference: Path, task: Task
 ) -> Callable[[Note], Iterator[FramePair]]:
     def read(note: Note) -> Iterator[FramePair]:
+        is_compared = False
         for frame, target in itertools.zip_longest(video.frames(clip), video.frames(reference)):
             if frame is None or target is None:
                 note("Clip and reference have different lengths; the shorter one counts.")
                 return
+            if not is_compared:
+                is_compared, turn = find_turn(frame.pixels, target.pixels)
+                if turn is not None:
+                    note(
+                        f"The reference {reference.name} looks like the clip {turn}: the measures "
+                        "mean nothing unless one of them is turned or mirrored back."
+                    )
             x = task.input(video.to_float32(frame.pixels))
             yield x, task.target(video.to_float32(target.pixels))
 

@@ -25,7 +25,8 @@ class Processed:
         frames: their number.
         size: height and width, in pixels.
         rate: frames per second.
-        is_complete: False where the input clip ended too early; the frames before were written.
+        is_complete: False where the input clip is damaged or ends too early; the frames that can
+            be read were written.
         notes: sentences for the user.
     """
 
@@ -50,7 +51,9 @@ def process(
     allow_code: bool = False,
     show_progress: bool = True,
 ) -> Processed:
-    """Write what a network makes of a clip: same frame count, frame times and sound.
+    """Write what a network makes of a clip: same frames, times, colours, pixel aspect and sound.
+
+    What the format of `output` cannot hold of these is in the notes.
 
     Args:
         model: file of a saved Keras model, or a Keras model.
@@ -86,25 +89,34 @@ def process(
     if isinstance(model, (str, Path)):
         model = saved_models.load(model, allow_code=allow_code).model
     output.parent.mkdir(parents=True, exist_ok=True)
-    notes = [*info.notes, *([other] if other else [])]
+    lost = video.not_carried(output, info.appearance, info.rate)
+    notes = [*info.notes, *lost, *([other] if other else [])]
+    # Only .avi needs to know it, and finding it reads the whole file.
+    has_constant_rate = output.suffix.lower() != ".avi" or video.has_constant_rate(clip)
     count, size, is_complete = 0, (0, 0), True
     results = _results(model, info, task, memory, value_range)
     with (
         progress.bars(show_progress) as start,
-        video.writer(output, info.rate, clip if info.has_audio else None) as add,
+        video.writer(
+            output,
+            info.rate,
+            clip if info.has_audio else None,
+            appearance=info.appearance,
+            has_constant_rate=has_constant_rate,
+        ) as add,
         contextlib.closing(results),
     ):
         advance = start(clip.name, info.frames)
         try:
-            for image, time in results:
-                add(image, time)
+            for image, *shown in results:
+                add(image, *shown)
                 advance()
                 count, size = count + 1, image.shape[:2]
         except video.BrokenClip as error:
             if not count:
                 raise
             is_complete = False
-            notes.append(f"{error}; {output} holds the frames before that.")
+            notes.append(f"{error}; {output} holds the frames that can be read.")
     return Processed(output, count, size, float(info.rate), is_complete, tuple(notes))
 
 
@@ -114,8 +126,8 @@ def _results(
     task: tasks.Task,
     memory: float | None,
     value_range: tuple[float, ...],
-) -> Generator[tuple[np.ndarray, Any], None, None]:
-    """Yield what the model makes of each frame, as RGB in [0, 1], and the frame's time."""
+) -> Generator[tuple[np.ndarray, Any, Any], None, None]:
+    """Yield what the model makes of each frame, as RGB in [0, 1], its time and duration."""
     run = None
     chunks = video.prefetch(video.chunks(video.frames(clip.path), clip.height * clip.width))
     with contextlib.closing(chunks):
@@ -124,7 +136,8 @@ def _results(
             if run is None:
                 height, width, channels = x.shape[1:]
                 run = inference.runner(model, height, width, channels, memory, value_range)
-            yield from zip(task.decode(x, run(x)), (frame.time for frame in chunk))
+            for image, frame in zip(task.decode(x, run(x)), chunk):
+                yield image, frame.time, frame.duration
 
 
 def show(result: Processed) -> None:

@@ -66,6 +66,54 @@ def test_the_shorter_of_clip_and_reference_counts_and_a_note_says_so(tmp_path, f
     assert clip.notes == ()
 
 
+TURNED = {
+    "mirrored left to right": lambda frame: frame[:, ::-1],
+    "mirrored top to bottom": lambda frame: frame[::-1],
+    "turned by 180 degrees": lambda frame: np.rot90(frame, 2),
+    "turned by 90 degrees clockwise": lambda frame: np.rot90(frame, -1),
+    "turned by 90 degrees counter-clockwise": lambda frame: np.rot90(frame),
+    "transposed": lambda frame: frame.swapaxes(0, 1),
+    "transposed and turned by 180 degrees": lambda frame: np.rot90(frame.swapaxes(0, 1), 2),
+}
+
+
+@pytest.mark.parametrize("how", TURNED)
+def test_a_turned_reference_gives_a_note(tmp_path, how):
+    rng = np.random.default_rng(0)
+    image = rng.uniform(size=(6, 6, 3)).repeat(4, axis=0).repeat(4, axis=1).astype(np.float32)
+    dark, noise = np.zeros_like(image), rng.normal(scale=0.05, size=image.shape)
+    paths = (
+        write_folder(tmp_path / "clip", [dark, image + noise, image]),
+        write_folder(tmp_path / "true", [dark, *[TURNED[how](image)] * 2]),
+    )
+    notes = []
+    assert len([*clips.of_clip(*paths, tasks.restoration).frames(notes.append)]) == 3
+    assert len(notes) == 1 and f"true looks like the clip {how}:" in notes[0]
+
+
+@pytest.mark.parametrize("task", [tasks.restoration, tasks.colorization])
+def test_a_reference_that_is_not_turned_gives_no_note(tmp_path, task):
+    rng = np.random.default_rng(0)
+    image = rng.uniform(size=(6, 6, 3)).repeat(4, axis=0).repeat(4, axis=1).astype(np.float32)
+    noisy = np.clip(image + rng.normal(scale=0.3, size=image.shape), 0, 1)
+    paths = (
+        write_folder(tmp_path / "clip", [noisy, noisy]),
+        write_folder(tmp_path / "true", [image, image]),
+    )
+    notes = []
+    assert len([*clips.of_clip(*paths, task).frames(notes.append)]) == 2
+    assert notes == []
+
+
+def test_a_reference_turned_by_a_quarter_is_refused_as_such(tmp_path, frames):
+    paths = (
+        write_folder(tmp_path / "clip", frames),
+        write_folder(tmp_path / "side", frames.swapaxes(1, 2)),
+    )
+    with pytest.raises(ValueError, match=r"Received: 16 x 24, so that one of them is turned"):
+        clips.of_clip(*paths, tasks.restoration)
+
+
 def test_linear_light_gives_a_note(tmp_path, monkeypatch):
     pytest.importorskip("OpenEXR")
     monkeypatch.setenv("OPENCV_IO_ENABLE_OPENEXR", "1")

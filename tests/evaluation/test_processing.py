@@ -4,10 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from helpers import coding
 from helpers.clips import ramp
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
+from keras_temporal_reg import cli
 from keras_temporal_reg.experiments import networks
 from keras_temporal_reg.io import image_files, video
 
@@ -127,3 +129,47 @@ def test_wrong_use_is_refused_before_any_work(tmp_path):
         )
     with pytest.raises(video.ClipError, match=r"none\.mp4 does not exist"):
         ktr.process(halved_brightness(), tmp_path / "none.mp4", tmp_path / "out.mp4")
+
+
+def unusable(folder):
+    """Clips that cannot be processed, by what their message says."""
+    video.write(folder / "whole.mp4", ramp(32, 48, 3), Fraction(25))
+    data = (folder / "whole.mp4").read_bytes()
+    (folder / "header.mp4").write_bytes(data[: data.index(b"mdat") + 4])
+    (folder / "text.mp4").write_text("Dear reader, " * 100)
+    (folder / "empty.mp4").write_bytes(b"")
+    coding.write(folder / "hdr.mp4", coding.pictures(32, 48), matrix=9, tags=(9, 9, 16))
+    return {
+        "header.mp4": "0 frames can be read",
+        "text.mp4": "is not a readable video",
+        "empty.mp4": "is empty",
+        "hdr.mp4": "is HDR",
+        "none.mp4": "does not exist",
+    }
+
+
+def test_the_command_line_names_an_unusable_clip_and_what_is_wrong(tmp_path, capsys):
+    halved_brightness().save(tmp_path / "half.keras")
+    for name, words in unusable(tmp_path).items():
+        output = tmp_path / "out.mp4"
+        paths = tmp_path / "half.keras", tmp_path / name, output
+        assert cli.main(["process", *map(str, paths)]) == 1
+        message = capsys.readouterr().err
+        assert name in message and words in message
+        assert "Traceback" not in message and ".writing-" not in message
+        assert not output.exists()
+
+
+def test_a_damaged_clip_is_processed_past_the_damage_and_named(tmp_path):
+    rng = np.random.default_rng(0)
+    video.write(
+        tmp_path / "clip.mp4", rng.integers(0, 255, (20, 48, 64, 3), np.uint8), Fraction(25)
+    )
+    coding.damage(tmp_path / "clip.mp4", 10)
+    result = ktr.process(
+        halved_brightness(), tmp_path / "clip.mp4", tmp_path / "out.mp4", show_progress=False
+    )
+    assert not result.is_complete and 18 <= result.frames <= 20
+    assert "clip.mp4 is damaged" in result.notes[-1] and "out.mp4 holds" in result.notes[-1]
+    last = [*video.frames(tmp_path / "out.mp4")][-1]
+    assert last.time == Fraction(19, 25)

@@ -1,7 +1,9 @@
 """Read and write clips: video files through FFmpeg, and folders of frames. Needs ``video``."""
 
+from keras_temporal_reg.io.video._appearance import not_carried
 from keras_temporal_reg.io.video._clip import (
     FOLDER_RATE,
+    Appearance,
     BrokenClip,
     ClipError,
     ClipFrame,
@@ -10,13 +12,14 @@ from keras_temporal_reg.io.video._clip import (
 )
 from keras_temporal_reg.io.video._color import resize, to_float32
 from keras_temporal_reg.io.video._cuts import CutFinder, find_cuts
-from keras_temporal_reg.io.video._reader import frames, info, read
+from keras_temporal_reg.io.video._reader import frames, has_constant_rate, info, read
 from keras_temporal_reg.io.video._streaming import chunks, prefetch
 from keras_temporal_reg.io.video._writer import CODECS, write, writer
 
 __all__ = [
     "CODECS",
     "FOLDER_RATE",
+    "Appearance",
     "BrokenClip",
     "ClipError",
     "ClipFrame",
@@ -26,7 +29,9 @@ __all__ = [
     "chunks",
     "find_cuts",
     "frames",
+    "has_constant_rate",
     "info",
+    "not_carried",
     "prefetch",
     "read",
     "resize",

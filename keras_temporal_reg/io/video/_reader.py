@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_temporal_reg.io import image_files
-from keras_temporal_reg.io.video import _color
+from keras_temporal_reg.io.video import _appearance, _color, _decoding, _orientation
 from keras_temporal_reg.io.video._clip import (
     FOLDER_RATE,
     MAX_FRAME_PIXELS,
@@ -21,8 +20,13 @@ from keras_temporal_reg.io.video._clip import (
     ClipFrame,
     ClipInfo,
     DecodedClip,
+    audio_stream,
+    frame_rate,
     import_av,
     open_video,
+    packets_before_damage,
+    start_time,
+    video_stream,
 )
 
 MAX_CLIP_BYTES = 2**32  # of a clip that is read whole
@@ -36,29 +40,37 @@ def info(path: Any, rate: Any = None) -> ClipInfo:
         rate: frames per second of a folder; 25 by default.
 
     Raises:
-        ClipError: if the file is missing, not a video, or has too large frames.
+        ClipError: if the file is missing, not a video, holds no frames, has too large ones, or is
+            HDR.
         ImportError: if a package of the extra ``video`` is missing.
     """
     path = Path(path)
     if path.is_dir():
         return _folder_info(path, rate)
-    av = import_av()
     with open_video(path) as container:
-        stream = container.streams.video[0]
-        height, width = stream.codec_context.height, stream.codec_context.width
-        _check_size(path, width, height)
-        # Of the header alone, so a file that cannot be decoded is described too.
-        with contextlib.suppress(av.error.FFmpegError, StopIteration):
-            if _color.quarter_turns(next(container.decode(stream))) % 2:
-                height, width = width, height
+        stream = video_stream(container)
+        context = stream.codec_context
+        _check_size(path, context.width, context.height)
+        _appearance.check_is_sdr(path, stream)
+        decoder = _decoding.Decoder(container, stream)
+        first = next(iter(decoder), None)
+        if first is None:
+            raise ClipError(f"clip {path} {decoder.fault() or 'holds no frames'}")
+        frame = first.frame
+        _appearance.check_is_sdr(path, stream, frame)
+        height, width = frame.height, frame.width
+        if _orientation.of_frame(frame).is_transposed:
+            height, width = width, height
+        rate = frame_rate(stream)
         return ClipInfo(
             path,
             height,
             width,
-            rate=Fraction(stream.average_rate or FOLDER_RATE),
-            frames=stream.frames or _estimated_frames(container, stream.average_rate),
-            has_audio=bool(container.streams.audio),
-            notes=tuple(_notes(stream)),
+            rate=rate,
+            frames=_estimated_frames(container, stream, rate),
+            appearance=_appearance.of_frame(stream, frame, decoder.declared),
+            has_audio=audio_stream(container) is not None,
+            notes=(*_appearance.notes(path, container, stream, frame), *_timing_notes(stream)),
         )
 
 
@@ -69,36 +81,62 @@ def frames(path: Any) -> Iterator[ClipFrame]:
         path: a file that FFmpeg can read, or a folder of images.
 
     Raises:
-        BrokenClip: where the clip ends too early or its frames change their size, after the frames
-            before that.
-        ClipError: if the file is missing or not a video.
+        BrokenClip: after all frames that can be read, if the clip is damaged or ends too early;
+            where its frames change their size, after those before that.
+        ClipError: if the file is missing, not a video, holds no frames or is HDR.
         ImportError: if a package of the extra ``video`` is missing.
     """
     path = Path(path)
     if path.is_dir():
         yield from _folder_frames(path)
         return
-    av = import_av()
-    count, size = 0, None
+    size = None
     with open_video(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+        stream = video_stream(container)
+        # Threads that decode several frames lose those before an error at the end.
+        stream.thread_type = "SLICE"
         _check_size(path, stream.codec_context.width, stream.codec_context.height)
-        declared = stream.frames
-        try:
-            for frame in container.decode(stream):
-                pixels = _color.to_rgb(frame)
-                size = _check_same_size(path, count, size, pixels)
-                count += 1
-                time = None if frame.pts is None else frame.pts * (frame.time_base or 0)
-                yield ClipFrame(pixels, time)
-        except av.error.FFmpegError as error:
-            reason = f"breaks off after {count} frames" if count else "is not a readable video"
-            raise BrokenClip(f"clip {path} {reason} ({error.strerror})", count) from error
-    if count < declared:
-        raise BrokenClip(
-            f"clip {path} is truncated: {count} of its {declared} frames can be read", count
-        )
+        _appearance.check_is_sdr(path, stream)
+        decoder = _decoding.Decoder(container, stream)
+        to_rgb = _color.rgb_reader(stream.codec_context.name)
+        for frame, time, duration in decoder:
+            try:
+                pixels = _orientation.of_frame(frame).upright(to_rgb(frame))
+            except import_av().error.FFmpegError as error:
+                reason = f"frames in the format {frame.format.name} cannot be read as RGB"
+                raise ClipError(f"clip {path}: {reason} ({error.strerror})") from error
+            size = _check_same_size(path, decoder.count - 1, size, pixels)
+            yield ClipFrame(pixels, time, duration)
+        fault = decoder.fault()
+    if fault is not None:
+        raise BrokenClip(f"clip {path} {fault}", decoder.count)
+    if not decoder.count:
+        raise ClipError(f"clip {path} holds no frames")
+
+
+def has_constant_rate(path: Any) -> bool:
+    """Whether all frames of a clip come at multiples of ``1 / info(path).rate`` seconds.
+
+    Packets are read for it, but not decoded.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return True
+    with open_video(path) as container:
+        stream = video_stream(container)
+        start, rate = start_time(container), frame_rate(stream)
+        tick = max(stream.time_base, Fraction(1, 10**4))
+        numbers = set()
+        for packet in packets_before_damage(container, stream):
+            at = packet.dts if packet.pts is None else packet.pts
+            if at is None or not packet.size:
+                continue
+            time = at * stream.time_base - start
+            number = round(time * rate)
+            if abs(time - number / rate) > tick or number in numbers:
+                return False
+            numbers.add(number)
+    return True
 
 
 def read(path: Any, height: int | None = None, multiple: int = 1) -> DecodedClip:
@@ -156,29 +194,26 @@ def _folder_frames(path: Path) -> Iterator[ClipFrame]:
         yield ClipFrame(pixels, None)
 
 
-def _notes(stream: Any) -> Iterator[str]:
-    context, average, base = stream.codec_context, stream.average_rate, stream.base_rate
-    pixel_format = context.format
-    if pixel_format is not None:
-        # FFmpeg decodes every GIF to a format with alpha.
-        if context.name != "gif" and _color.has_alpha(pixel_format):
-            yield "Its alpha channel is dropped."
-        if _color.bits_per_channel(pixel_format) > 8:
-            yield "It has more than 8 bits per channel; results are written with 8."
+def _timing_notes(stream: Any) -> Iterator[str]:
+    average, base = stream.average_rate, stream.base_rate
     if average and base and abs(average / base - 1) > Fraction(1, 50) and base < 1000:
         yield (
-            f"Its frame rate may vary (mean {float(average):.4g} per second); measures compare "
-            "consecutive frames, whatever their times."
+            f"Its frame rate may vary (mean {float(min(average, base)):.4g} per second); measures "
+            "compare consecutive frames, whatever their times."
         )
 
 
-def _estimated_frames(container: Any, rate: Any) -> int | None:
-    seconds = (container.duration or 0) / 1e6
-    return round(seconds * float(rate)) or None if rate else None
+def _estimated_frames(container: Any, stream: Any, rate: Fraction) -> int | None:
+    # Of a trimmed clip the header declares frames too that players do not show.
+    if stream.duration and stream.time_base:
+        return round(stream.duration * stream.time_base * rate) or None
+    return stream.frames or round(Fraction(container.duration or 0, 10**6) * rate) or None
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
-    if not 0 < width * height <= MAX_FRAME_PIXELS:
+    if width < 1 or height < 1:
+        raise ClipError(f"clip {path} holds no frames: where its size should be is nothing")
+    if width * height > MAX_FRAME_PIXELS:
         raise ClipError(
             f"clip {path} must have frames of at most {MAX_FRAME_PIXELS} pixels. "
             f"Received: {width} x {height}"

@@ -78,6 +78,19 @@ def test_a_variable_frame_rate_is_noted_and_kept(tmp_path):
     assert "may vary" in " ".join(video.info(tmp_path / "vfr.mp4").notes)
 
 
+@pytest.mark.parametrize(
+    ("times", "is_constant"),
+    [((0, 100, 200, 300), True), ((0, 100, 237, 300), False), ((33, 133, 233, 333), False)],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_whether_times_are_multiples_of_a_step_is_found(tmp_path, suffix, times, is_constant):
+    path = tmp_path / f"clip{suffix}"
+    with video.writer(path, Fraction(10)) as add:
+        for frame, time in zip(ramp(32, 32, 4), times):
+            add(frame, Fraction(time, 1000))
+    assert video.has_constant_rate(path) == is_constant
+
+
 def test_a_folder_of_images_is_a_clip(tmp_path):
     folder = tmp_path / "frames"
     with video.writer(folder, Fraction(25)) as add:
