@@ -147,7 +147,7 @@ def describe_skipped(folder: Any, second: Any = None) -> str | None:
 
     Args:
         folder: its path.
-        second: that of another folder; None: there is none.
+        second: the path of a second folder, if any.
     """
     suffixes: Counter[str] = Counter()
     subfolders: Counter[Path] = Counter()
