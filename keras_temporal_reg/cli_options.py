@@ -20,7 +20,8 @@ TASKS = (
     "super-resolution, super-resolution-3, super-resolution-4"
 )
 OPTIONS = {field.name: field for field in dataclasses.fields(FinetuneConfig)}
-MODEL_OPTIONS = ("task", "value_range", "allow_code", "show_progress")  # of several commands
+# Of several commands.
+MODEL_OPTIONS = ("task", "value_range", "allow_code", "custom_objects", "show_progress")
 CLIP_SUFFIXES = ".mp4, .mov, .mkv, .webm, .avi or .gif"
 FOLDER: dict[str, Any] = {"type": Path, "metavar": "DIR"}
 CLIPS: dict[str, Any] = {"type": Path, "metavar": "CLIP", "action": "append"}
@@ -139,7 +140,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
     )
-    add_options(parser, "allow_code")
+    add_options(parser, "allow_code", "custom_objects")
     add_output_options(parser)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.footage import moving, write_folder
 from tensorflow import keras
 
 from keras_temporal_reg import cli, cli_options
@@ -236,6 +237,51 @@ def test_finetune_writes_a_model(workspace, capsys):
     assert keras.models.load_model(workspace / "new.keras", compile=False).count_params() > 0
 
 
+OWN_LAYER = """
+from tensorflow import keras
+
+class Halved(keras.layers.Layer):
+    def call(self, x):
+        return 0.5 * x
+"""
+
+
+@pytest.fixture
+def own_layer(workspace):
+    """The path of a model with a layer of the user, and the options that say where it is."""
+    (workspace / "halving.py").write_text(OWN_LAYER)
+    space = {"__name__": "halving"}
+    exec(OWN_LAYER, space)
+    body = [keras.layers.Conv2D(3, 1), space["Halved"]()]
+    keras.Sequential([keras.Input((None, None, 3)), *body]).save(workspace / "own.keras")
+    code = ["--custom-objects", str(workspace / "halving.py"), "--allow-code", "--quiet"]
+    return str(workspace / "own.keras"), code
+
+
+def test_a_layer_of_the_user_is_taken_from_a_file(workspace, own_layer, capsys):
+    own, code = own_layer
+    arguments = ["process", own, str(workspace / "clip"), str(workspace / "out")]
+    assert cli.main([*arguments, "--allow-code", "--quiet"]) == 1
+    assert "it holds Halved, which neither" in capsys.readouterr().err
+    assert cli.main([*arguments, *code]) == 0
+
+
+@pytest.mark.slow
+def test_every_command_takes_a_layer_of_the_user(workspace, own_layer):
+    own, code = own_layer
+    clip, output, blended = (str(workspace / name) for name in ("clip", "new.keras", "b.keras"))
+    train = ["--inputs", clip, "--targets", clip, "--steps", "1", "--crop", "16"]
+    validation = ["--strength", "0.5", "--validation", "0.5"]
+    assert cli.main(["finetune", own, *train, *validation, "--output", output, *code]) == 0
+    assert cli.main(["blend", own, output, "--weights=0.5,0.5", "--output", blended, *code]) == 0
+    page = ["--clip", clip, "--output", str(workspace / "page"), "--flow", "none"]
+    assert cli.main(["evaluate", own, blended, *page, *code]) == 0
+    frames = moving(12) + np.random.default_rng(0).normal(0.0, 0.05, (12, 48, 64, 3))
+    clip = str(write_folder(workspace / "moving", frames))
+    steadied = ["--steps", "1", "--strength", "0.5", "--output", str(workspace / "s.keras")]
+    assert cli.main(["steady", own, clip, *steadied, *code]) == 0
+
+
 def test_finetune_passes_its_options_on(capsys, monkeypatch):
     seen = {}
 
@@ -277,6 +323,15 @@ FINETUNE = ["finetune", "NET", "--inputs", "CLIP", "--output", "new.keras"]
         (["evaluate", "NET", "--clip", "CLIP", "--task", "magic"], 2, "task must be one of"),
         (["process", "NET", "CLIP", "out.ogg"], 2, "the suffix of output must be one of"),
         (FINETUNE, 2, "targets"),
+        ([*FINETUNE[:-1], "new.onnx"], 1, "new.onnx must end in .keras, .h5 or .hdf5"),
+        (["blend", "NET", "--weights", "1", "--output", "new.pb"], 1, "new.pb must end in"),
+        (["steady", "NET", "CLIP", "--output", "new.v2"], 1, "new.v2 must end in .keras"),
+        (["process", "NET", "CLIP", "o.mp4", "--custom-objects", "a.py"], 1, "--allow-code"),
+        (
+            ["evaluate", "NET", "--clip", "CLIP", "--custom-objects", "no.py", "--allow-code"],
+            1,
+            "custom objects must be a Python file that exists",
+        ),
         (
             [*FINETUNE, "--alpha", "0.5", "--clip", "CLIP"],
             2,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +76,9 @@ def from_directory(
             be read, or have sizes that do not fit; with their names.
         ImportError: if a package of the extra ``video`` is missing.
 
+    Warns:
+        UserWarning: where a folder holds pictures that are not read; it says how many and which.
+
     Example:
         >>> import pathlib, tempfile
         >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -104,10 +108,14 @@ def from_directory(
             f"task must be a name or a keras_temporal_reg.tasks.Task. Received: {task!r}"
         )
     pairs = pairs_in(Path(inputs), None if targets is None else Path(targets))
+    skipped = image_files.describe_skipped(inputs, targets)
     if not pairs:
         raise image_files.ImageError(
-            f"inputs must hold images ({', '.join(image_files.SUFFIXES)}). Received: {inputs}"
+            f"inputs must hold images ({', '.join(image_files.SUFFIXES)}). Received: {inputs}. "
+            f"{skipped or ''}".rstrip()
         )
+    if skipped is not None:
+        warnings.warn(skipped, stacklevel=2)
     read = loader(task)
     shape = _shape_of(pairs, read(pairs[0]), task.scale, crop)
 
@@ -178,14 +186,18 @@ def read_sample(pair: Pair, task: tasks.Task) -> _crops.Sample:
 
 
 def usable_pairs(
-    pairs: Sequence[Pair], load: Callable[[Pair], _crops.Sample], shape: _crops.CropShape
+    inputs: Path,
+    targets: Path | None,
+    load: Callable[[Pair], _crops.Sample],
+    shape: _crops.CropShape,
 ) -> tuple[list[Pair], list[str]]:
     """The pairs that crops can be taken from, and ``name: reason`` for each of the others.
 
     Raises:
-        ImageError: if x and y do not fit, or fewer than 2 pairs are usable.
+        ImageError: as `pairs_in`, if x and y do not fit, or fewer than 2 pairs are usable.
     """
-    usable, skipped = [], []
+    pairs = pairs_in(inputs, targets)
+    usable, skipped = [], [*filter(None, [image_files.describe_skipped(inputs, targets)])]
     for pair in pairs:
         try:
             sample = load(pair)

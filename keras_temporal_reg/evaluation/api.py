@@ -17,7 +17,7 @@ from typing import Any
 from keras_temporal_reg import metrics, saved_models, tasks
 from keras_temporal_reg.core import deprecation
 from keras_temporal_reg.evaluation import clips as evaluation_clips
-from keras_temporal_reg.evaluation import conclusions, report, report_content
+from keras_temporal_reg.evaluation import conclusions, report, report_content, value_ranges
 from keras_temporal_reg.evaluation.clip_evaluator import (
     INPUT,
     REFERENCE,
@@ -87,6 +87,7 @@ class Evaluation:
 
 
 @deprecation.renamed_arguments(values="value_range")
+@saved_models.takes_custom_objects
 def evaluate(
     models: Sequence[Any] | Mapping[str, Any],
     clips: Sequence[Any] = (),
@@ -95,13 +96,14 @@ def evaluate(
     references: Sequence[Any] = (),
     stills: Sequence[Any] = (),
     task: str | tasks.Task = "restoration",
-    value_range: tuple[float, ...] = (0.0, 1.0),
+    value_range: tuple[float, ...] | None = None,
     flow_method: str = "dis",
     memory: float | None = None,
     sigma: float = 2.0,
     rate: float | None = None,
     find_cuts: bool = True,
     allow_code: bool = False,
+    custom_objects: Any = None,
     show_progress: bool = True,
     command: str | None = None,
 ) -> Evaluation:
@@ -119,7 +121,8 @@ def evaluate(
         stills: images that a virtual camera moves over: their motion is known exactly.
         task: a task of `tasks`, its name, or the dotted path of a task of your own.
         value_range: the values of the models that stand for black and white; of inputs and then of
-            outputs where these differ.
+            outputs where these differ. None: they are found out for each model, see
+            `value_ranges.find`.
         flow_method: ``"dis"``, ``"farneback"`` or ``"none"``, for flicker, the warping error and
             tOF.
         memory: megabytes for a network's layers; larger frames are cut into tiles.
@@ -127,6 +130,8 @@ def evaluate(
         rate: frames per second, for folders.
         find_cuts: find cuts in clips, and compare no frames across them.
         allow_code: load models that contain code of their own (Lambda layers).
+        custom_objects: layers and functions of your own that a model holds: a Python file that
+            defines them, or a mapping from their names. Only with `allow_code`.
         show_progress: show a progress bar.
         command: how this was called, for the report.
 
@@ -142,7 +147,8 @@ def evaluate(
         >>> print(result.verdict)  # doctest: +SKIP
     """
     task = tasks.find(task) if isinstance(task, str) else task
-    config = EvaluationConfig(task, value_range, flow_method, memory, sigma, find_cuts)
+    given = (0.0, 1.0) if value_range is None else value_range
+    config = EvaluationConfig(task, given, flow_method, memory, sigma, find_cuts)
     if not models:
         raise ValueError("models must hold at least one model. Received: none")
     if not clips and not stills:
@@ -153,21 +159,16 @@ def evaluate(
             f"Received: {len(references)}"
         )
     networks, sources = _load(models, allow_code)
-    pairs = itertools.zip_longest(map(Path, clips), references)
+    found = []
+    for clip, reference in itertools.zip_longest(map(Path, clips), references):
+        target = Path(reference) if reference else None
+        evaluated = evaluation_clips.of_clip(clip, target, task, rate)
+        found.append(_with_provenance(evaluated, clip, models))
+    found += [evaluation_clips.of_still(Path(still), task) for still in stills]
+    if value_range is None:
+        config, found[0] = _with_value_ranges(config, found[0], networks)
     return evaluate_clips(
-        [
-            *(
-                _with_provenance(
-                    evaluation_clips.of_clip(
-                        clip, Path(reference) if reference else None, task, rate
-                    ),
-                    clip,
-                    models,
-                )
-                for clip, reference in pairs
-            ),
-            *(evaluation_clips.of_still(Path(still), task) for still in stills),
-        ],
+        found,
         networks,
         output,
         config,
@@ -235,6 +236,28 @@ def _with_provenance(
     return dataclasses.replace(evaluated, notes=(*evaluated.notes, *notes))
 
 
+def _with_value_ranges(
+    config: EvaluationConfig,
+    clip: evaluation_clips.EvaluationClip,
+    models: Mapping[str, Any],
+) -> tuple[EvaluationConfig, evaluation_clips.EvaluationClip]:
+    """The config with the value range of each model, and the clip with notes on them."""
+    first: Any = None
+    with contextlib.suppress(ValueError):  # of a broken clip, which is reported later
+        first = next(clip.frames(), None)
+    if first is None:
+        return config, clip
+    found = {name: value_ranges.find(m, config.task, *first) for name, m in models.items()}
+    several = {each.values for each in found.values()}
+    values = {name: each.values for name, each in found.items()}
+    shared = several.pop() if len(several) == 1 else values
+    notes = [f"{name}: {note}" for name, each in found.items() for note in each.notes]
+    return (
+        dataclasses.replace(config, value_range=shared),
+        dataclasses.replace(clip, notes=(*clip.notes, *notes)),
+    )
+
+
 def _load(
     models: Sequence[Any] | Mapping[str, Any], allow_code: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -279,12 +302,18 @@ def _settings(
     is_exact = all(clip.motion is not None for clip in clips)
     return {
         "task": config.task.name,
-        "value_range": list(config.value_range),
+        "value_range": _as_lists(config.value_range),
         "sigma": config.sigma,
         "flow": _describe_flow(config.flow_method, is_exact),
         "memory": config.memory,
         "find_cuts": config.find_cuts,
     }
+
+
+def _as_lists(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {name: list(each) for name, each in values.items()}
+    return list(values)
 
 
 def _describe_flow(method: str, is_exact: bool) -> str:

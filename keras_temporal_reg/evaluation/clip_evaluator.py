@@ -177,9 +177,8 @@ class ClipEvaluator:
         height, width, channels = x.shape[1:]
         for name, model in self.models.items():
             try:
-                run = inference.runner(
-                    model, height, width, channels, config.memory, config.value_range
-                )
+                values = config.value_range_of(name)
+                run = inference.runner(model, height, width, channels, config.memory, values)
             except ValueError as error:
                 raise ValueError(f"model {name} cannot run on {self.clip.name}: {error}") from error
             if run.scale != config.task.scale:

@@ -6,6 +6,7 @@ The module imports no TensorFlow, so that the command line can check its options
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from keras_temporal_reg.core import validation
@@ -23,7 +24,7 @@ class EvaluationConfig:
     Attributes:
         task: makes inputs, targets and baseline predictions.
         value_range: the values of the networks that stand for 0 and 1; of inputs and then of
-            outputs where these differ.
+            outputs where these differ. Where each network has its own: name to these.
         flow_method: optical flow of flicker, warping error and tOF; one of `FLOW_METHODS`.
         memory: megabytes for a network's layers; larger frames are cut into tiles. None: no limit.
         sigma: of the temporal Gaussian of the stability measures, in frames.
@@ -34,15 +35,23 @@ class EvaluationConfig:
     """
 
     task: Task
-    value_range: tuple[float, ...] = (0.0, 1.0)
+    value_range: tuple[float, ...] | Mapping[str, tuple[float, ...]] = (0.0, 1.0)
     flow_method: str = "dis"
     memory: float | None = None
     sigma: float = 2.0
     find_cuts: bool = True
 
     def __post_init__(self) -> None:
-        validation.value_range("value_range", self.value_range)
+        own = self.value_range
+        for values in own.values() if isinstance(own, Mapping) else (own,):
+            validation.value_range("value_range", values)
         validation.one_of("flow_method", self.flow_method, FLOW_METHODS)
         validation.positive("sigma", self.sigma)
         if self.memory is not None:
             validation.positive("memory", self.memory)
+
+    def value_range_of(self, name: str) -> tuple[float, ...]:
+        """The values of the network of this name."""
+        if isinstance(self.value_range, Mapping):
+            return self.value_range[name]
+        return self.value_range

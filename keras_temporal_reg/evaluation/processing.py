@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_temporal_reg import saved_models, tasks
 from keras_temporal_reg.core import deprecation, validation
-from keras_temporal_reg.evaluation import inference
+from keras_temporal_reg.evaluation import inference, value_ranges
 from keras_temporal_reg.io import progress, video
 
 
@@ -39,16 +39,18 @@ class Processed:
 
 
 @deprecation.renamed_arguments(values="value_range")
+@saved_models.takes_custom_objects
 def process(
     model: Any,
     clip: Any,
     output: Any,
     *,
     task: str | tasks.Task = "restoration",
-    value_range: tuple[float, ...] = (0.0, 1.0),
+    value_range: tuple[float, ...] | None = None,
     memory: float | None = None,
     rate: float | None = None,
     allow_code: bool = False,
+    custom_objects: Any = None,
     show_progress: bool = True,
 ) -> Processed:
     """Write what a network makes of a clip: same frames, times, colours, pixel aspect and sound.
@@ -62,10 +64,12 @@ def process(
             folder of PNG images. It appears when it is complete.
         task: a task of `tasks`, its name, or the dotted path of a task of your own.
         value_range: the values of the model that stand for black and white; of inputs and then of
-            outputs where these differ.
+            outputs where these differ. None: they are found out, see `value_ranges.find`.
         memory: megabytes for the network's layers; larger frames are cut into tiles.
         rate: frames per second, for folders.
         allow_code: load a model that contains code of its own (Lambda layers).
+        custom_objects: layers and functions of your own that a model holds: a Python file that
+            defines them, or a mapping from their names. Only with `allow_code`.
         show_progress: show a progress bar.
 
     Raises:
@@ -79,7 +83,8 @@ def process(
     """
     clip, output = Path(clip), Path(output)
     task = tasks.find(task) if isinstance(task, str) else task
-    validation.value_range("value_range", value_range)
+    if value_range is not None:
+        validation.value_range("value_range", value_range)
     if output.resolve() == clip.resolve():
         raise ValueError(f"output must be another file than the clip. Received: {output}")
     if output.suffix:
@@ -94,7 +99,7 @@ def process(
     # Only .avi needs to know it, and finding it reads the whole file.
     has_constant_rate = output.suffix.lower() != ".avi" or video.has_constant_rate(clip)
     count, size, is_complete = 0, (0, 0), True
-    results = _results(model, info, task, memory, value_range)
+    results = _results(model, info, task, memory, value_range, notes)
     with (
         progress.bars(show_progress) as start,
         video.writer(
@@ -125,17 +130,23 @@ def _results(
     clip: video.ClipInfo,
     task: tasks.Task,
     memory: float | None,
-    value_range: tuple[float, ...],
+    value_range: tuple[float, ...] | None,
+    notes: list[str],
 ) -> Generator[tuple[np.ndarray, Any, Any], None, None]:
-    """Yield what the model makes of each frame, as RGB in [0, 1], its time and duration."""
+    """Yield what the model makes of each frame, as RGB in [0, 1], its time and duration.
+
+    Adds to `notes` what the values of the model were taken as.
+    """
     run = None
     chunks = video.prefetch(video.chunks(video.frames(clip.path), clip.height * clip.width))
     with contextlib.closing(chunks):
         for chunk in chunks:
             x = np.stack([task.input(video.to_float32(frame.pixels)) for frame in chunk])
             if run is None:
+                found = value_ranges.find(model, task, x[0], given=value_range)
+                notes += () if value_range else found.notes
                 height, width, channels = x.shape[1:]
-                run = inference.runner(model, height, width, channels, memory, value_range)
+                run = inference.runner(model, height, width, channels, memory, found.values)
             for image, frame in zip(task.decode(x, run(x)), chunk):
                 yield image, frame.time, frame.duration
 

@@ -17,6 +17,7 @@ from tensorflow import keras
 
 from keras_temporal_reg import callbacks, saved_models, tasks
 from keras_temporal_reg.core import deprecation
+from keras_temporal_reg.evaluation import value_ranges
 from keras_temporal_reg.finetuning import (
     blending,
     data,
@@ -50,6 +51,7 @@ class _Job:
     images: data.ImageData
     transform: RandomAffine
     run: RunFolder
+    value_range: value_ranges.ValueRange
     teacher: keras.Model | None = None
 
     @property
@@ -60,6 +62,7 @@ class _Job:
 
 
 @deprecation.renamed_arguments(values="value_range")
+@saved_models.takes_custom_objects
 @takes_options(FinetuneConfig)
 def finetune(
     model: str | Path,
@@ -84,7 +87,7 @@ def finetune(
     Args:
         model: file or folder of the model: ``.keras``, H5 or a SavedModel.
         output: where the result goes. The suffix says the format: ``.keras``, ``.h5`` or none for a
-            SavedModel; any other keeps the format of `model`.
+            SavedModel.
         inputs: a folder of images to train on, the network's inputs.
         targets: a folder of images with the same names, apart from the suffix: the desired outputs,
             of the inputs' size times the model's scale. None: the task makes inputs and targets
@@ -117,10 +120,11 @@ def finetune(
     config = FinetuneConfig.from_options(options)
     # Refuses a wrong option before anything is read.
     members.loss_of(config.method, config.reconstruction, config.contrast)
-    task = _task_of(config)
+    task = tasks.find(config.task) if isinstance(config.task, str) else config.task
     preflight.check_packages(config)
     model, output = Path(model), Path(output)
-    format = saved_models.format_for(output, saved_models.format_of(model))
+    saved_models.format_of(model)  # refuses what is no model
+    format = saved_models.format_for(output)
     preflight.check_output(model, output, format)
     with atomic.locked(output):
         job = _prepare(model, output, Path(inputs), targets, config, task, format)
@@ -153,6 +157,7 @@ def finetune(
         skipped=skipped,
         trainings=trainings,
         members=kept,
+        notes=() if config.value_range else job.value_range.notes,
         seconds=round(sum(history.seconds for history in trainings.values()), 1),
         versions=saved_models.versions(),
     )
@@ -174,13 +179,18 @@ def _prepare(
     shape = data.crop_shape(base, task, config.crop, targets is not None, taught)
     preflight.check_model(base, output, format)
     folder = None if targets is None or taught else Path(targets)
+    sample = data.first_sample(inputs, folder, task, has_teacher=taught)
+    found = value_ranges.find(base, task, *sample, given=config.value_range)
+    task = tasks.with_value_range(task, *found.values)
+    if config.value_range is None:
+        progress.say(config.show_progress and bool(found.notes), " ".join(found.notes))
     images = data.prepare(inputs, folder, task, shape, config, has_teacher=taught)
     settings = {**_settings(config, base, images), "has_teacher": taught}
     run = RunFolder(output.parent / f".{output.name}.training", settings)
     if not config.resume:
         run.delete()
     transform = members.transform_of(config.transform, config.seed)
-    job = _Job(config, task, base, images, transform, run, teacher)
+    job = _Job(config, task, base, images, transform, run, found, teacher)
     for begun in (run, *(_member_run(job, name) for name in MEMBERS)):
         begun.check_settings()
     return job
@@ -188,13 +198,6 @@ def _prepare(
 
 def _load(model: Path, config: FinetuneConfig) -> keras.Model:
     return saved_models.load(model, allow_code=config.allow_code, for_training=True).model
-
-
-def _task_of(config: FinetuneConfig) -> tasks.Task:
-    task = tasks.find(config.task) if isinstance(config.task, str) else config.task
-    if config.value_range is None:
-        return task
-    return tasks.with_value_range(task, *config.value_range)
 
 
 class _Blended(NamedTuple):
@@ -228,7 +231,7 @@ def _blend(job: _Job, plot: Path) -> _Blended:
         loss = members.loss_of(name, config.reconstruction, config.contrast)
         trainings[name] = _train(job, name, loss, run)
         values[name] = members.values_of(job.model)
-    low, high = (config.value_range or (0.0, 1.0))[-2:]
+    low, high = job.value_range.values[-2:]
     baseline = job.task.baseline if shape.scale == job.task.scale else None
     strength = config.blend_strength
     assert strength is not None
@@ -268,11 +271,10 @@ def _validation_clips(job: _Job) -> tuple[list[validation_clips.ClipArrays], lis
     if job.teacher is not None:
         return _taught_clips(job)
     if config.clip is not None:
-        unit_task = _task_of(dataclasses.replace(config, value_range=None))
+        unit_task = tasks.find(config.task) if isinstance(config.task, str) else config.task
         reference = None if config.reference is None else Path(config.reference)
-        value_range = config.value_range or (0.0, 1.0)
-        clip = Path(config.clip)
-        return [validation_clips.read(clip, reference, unit_task, shape, value_range)], []
+        clip, values = Path(config.clip), job.value_range.values
+        return [validation_clips.read(clip, reference, unit_task, shape, values)], []
     stills, too_small = validation_clips.stills_of(job.images)
     keras.utils.set_random_seed(config.seed)  # for what `make_input` draws
     return validation_clips.gather(

@@ -27,12 +27,14 @@ SUM_TOLERANCE = 1e-6  # of weights, which are often rounded
 MAX_BATCHES = 32  # that statistics are estimated on
 
 
+@saved_models.takes_custom_objects
 def blend(
     models: Sequence[Any],
     weights: Sequence[float],
     batches: Iterable[Any] | None = None,
     *,
     allow_code: bool = False,
+    custom_objects: Any = None,
 ) -> keras.Model:
     """Make a model whose weights are the weighted average of models with one architecture.
 
@@ -47,6 +49,8 @@ def blend(
             layers on; up to 32 are used. See `reestimate_statistics`. None: the statistics are
             averaged, with a warning where there are any.
         allow_code: load files with Python code in them too; see `saved_models.load`.
+        custom_objects: layers and functions of your own that a model holds: a Python file that
+            defines them, or a mapping from their names. Only with `allow_code`.
 
     Returns:
         A new model, not compiled, which shares nothing with `models`. Variables that are not

@@ -225,6 +225,14 @@ class FinetuneConfig(CommandConfig):
         "load models that hold Python code, such as Lambda layers, and run that code",
         setting=None,
     )
+    custom_objects: Any = option(
+        None,
+        "layers and functions of your own that the model holds: a Python file that defines them, "
+        "or from Python a mapping from their names; only with allow_code",
+        setting=None,
+        parse=Path,
+        metavar="FILE",
+    )
     seed: int = option(0, "the same seed gives the same numbers", _at_least(0), parse=int)
     logs: str | Path | None = option(
         None, "a folder to log to for TensorBoard", setting=None, parse=Path, metavar="DIR"
@@ -241,7 +249,7 @@ class FinetuneConfig(CommandConfig):
     value_range: tuple[float, ...] | None = option(
         None,
         "lowest and highest value of the model's inputs and outputs, or of its inputs and then of "
-        "its outputs, as in 0,255,0,1; without, 0 and 1",
+        "its outputs, as in 0,255,0,1; without, they are found out",
         checks.value_range,
         setting=lambda value: [float(part) for part in value],
         parse=parse_value_range,

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_temporal_reg.data import _crops, _directory
 from keras_temporal_reg.finetuning.config import FinetuneConfig
+from keras_temporal_reg.io import image_files
 from keras_temporal_reg.saved_models import ModelError, introspection
 from keras_temporal_reg.tasks import Task
 
@@ -90,7 +91,7 @@ def prepare(
             task, encode=_input_twice(task), encode_input=None, make_input=None
         )
     load = _directory.loader(task)
-    usable, skipped = _directory.usable_pairs(_directory.pairs_in(inputs, targets), load, shape)
+    usable, skipped = _directory.usable_pairs(inputs, targets, load, shape)
     # Shuffled, so that the images of one scene do not all go to one side.
     shuffled = [usable[n] for n in np.random.default_rng(config.seed).permutation(len(usable))]
     count = max(1, round(config.validation * len(usable))) if config.validation else 0
@@ -106,6 +107,32 @@ def prepare(
         batch_size=config.batch_size,
         seed=config.seed,
         has_teacher=has_teacher,
+    )
+
+
+def first_sample(
+    inputs: Path, targets: Path | None, task: Task, has_teacher: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """x and y of the first image that can be read; y is None with a teacher, which makes it.
+
+    Raises:
+        ImageError: if no image can be read.
+    """
+    reasons = []
+    for pair in _directory.pairs_in(inputs, targets):
+        try:
+            rgb = image_files.read(pair.x)
+            target = None if pair.y is None else image_files.read(pair.y)
+        except image_files.ImageError as error:
+            reasons.append(f"\n  {pair.x.name}: {error}")
+            continue
+        if has_teacher:
+            return task.input(rgb), None
+        return task.encode(rgb) if target is None else (task.input(rgb), task.target(target))
+    skipped = image_files.describe_skipped(inputs, targets)
+    raise image_files.ImageError(
+        f"inputs must have at least 2 usable images. Received: none in {inputs}. {skipped or ''}"
+        f"{''.join(reasons[:5])}"
     )
 
 

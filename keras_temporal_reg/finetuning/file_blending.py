@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_temporal_reg import saved_models, tasks
 from keras_temporal_reg.data import _crops, _directory
+from keras_temporal_reg.evaluation import value_ranges
 from keras_temporal_reg.finetuning import blending, data
 from keras_temporal_reg.io import atomic, progress
 
@@ -29,6 +30,7 @@ class Blended:
             ``"kept"`` where there are none or one model has the weight 1.
         pictures: number of images that they were estimated on.
         skipped: ``name: reason`` of each image that was not used.
+        notes: sentences for the user.
     """
 
     output: Path
@@ -37,8 +39,10 @@ class Blended:
     statistics: str
     pictures: int
     skipped: list[str]
+    notes: tuple[str, ...] = ()
 
 
+@saved_models.takes_custom_objects
 def blend_files(
     models: Sequence[Path],
     weights: Sequence[float],
@@ -48,6 +52,7 @@ def blend_files(
     task: str = "colorization",
     value_range: tuple[float, ...] | None = None,
     allow_code: bool = False,
+    custom_objects: Any = None,
     show_progress: bool = True,
 ) -> Blended:
     """Blend models in files into a new file; what ``ktr blend`` runs.
@@ -55,11 +60,14 @@ def blend_files(
     Args:
         models: paths of saved models.
         weights: as in `blending.blend`.
-        output: where the result goes, in the format of its suffix, or else of the first model.
+        output: where the result goes, in the format of its suffix.
         inputs: a folder of images to estimate the statistics of BatchNormalization layers on.
         task: how the models' inputs are made from these images.
-        value_range: the values of the models' inputs that stand for 0 and 1.
+        value_range: the values of the models' inputs that stand for 0 and 1; None: they are found
+            out.
         allow_code: load files with Python code in them too; see `saved_models.load`.
+        custom_objects: layers and functions of your own that a model holds: a Python file that
+            defines them, or a mapping from their names. Only with `allow_code`.
         show_progress: show a progress bar.
 
     Raises:
@@ -67,17 +75,20 @@ def blend_files(
         OSError: if `output` cannot be written.
     """
     blending.check_weights(weights, len(models))
-    format = saved_models.format_for(output, saved_models.format_of(models[0]))
+    format = saved_models.format_for(output)
     _check_output(models, output, format)
     its_task = tasks.find(task)
-    if value_range is not None:
-        its_task = tasks.with_value_range(its_task, *value_range)
     blended = blending.blend_loaded(blending.load_all(models, weights, allow_code), weights)
     statistics, images = "kept", 0
     skipped: list[str] = []
+    notes: tuple[str, ...] = ()
     if blending.needs_statistics(blended, weights):
         statistics = "averaged"
         if inputs is not None:
+            x, _ = data.first_sample(inputs, None, its_task, has_teacher=True)
+            found = value_ranges.find(blended, its_task, x, given=value_range)
+            notes = () if value_range else found.notes
+            its_task = tasks.with_value_range(its_task, *found.values)
             batches, images, skipped = _batches_of(inputs, blended, its_task)
             with progress.bars(show_progress) as start:
                 advance = start("statistics", BATCHES)
@@ -89,7 +100,7 @@ def blend_files(
         raise saved_models.ModelError(
             f"output {output} cannot hold this model in the format {format} ({error})"
         ) from error
-    return Blended(output, tuple(models), tuple(weights), statistics, images, skipped)
+    return Blended(output, tuple(models), tuple(weights), statistics, images, skipped, notes)
 
 
 def show(result: Blended) -> None:
@@ -105,6 +116,8 @@ def show(result: Blended) -> None:
         )
     for reason in result.skipped:
         print(f"Skipped: {reason}")
+    for note in result.notes:
+        print(note)
     print(f"Written: {result.output}")
 
 
@@ -126,8 +139,7 @@ def _batches_of(
     # As with targets: only x counts here, so that it may be the same as y.
     shape = data.crop_shape(model, task, None, has_targets=True)
     load = _directory.loader(task)
-    pairs = _directory.pairs_in(inputs, None)
-    usable, skipped = _directory.usable_pairs(pairs, load, shape)
+    usable, skipped = _directory.usable_pairs(inputs, None, load, shape)
     samples = _crops.from_loader(usable, load, shape)
     indices = _crops.by_step(samples.count, BATCH_SIZE, 0, 0, BATCHES)
     batches = _crops.batches(samples, indices, make_input=task.make_input)

@@ -28,6 +28,7 @@ class FineTuned:
         skipped: ``name: reason`` of each image that was not used, or not to choose the strength.
         trainings: name of each network that was trained to what its training did.
         members: the folder of the members; None where they were not kept.
+        notes: sentences for the user.
         seconds: of training, over all parts of an interrupted run; the search comes on top.
         versions: of Python, TensorFlow, Keras and this package.
     """
@@ -46,6 +47,7 @@ class FineTuned:
     members: Path | None
     seconds: float
     versions: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def loss(self) -> list[float]:
@@ -84,4 +86,6 @@ def show(result: FineTuned) -> None:
         print(f"Members: {result.members}")
     for reason in result.skipped:
         print(f"Skipped: {reason}")
+    for note in result.notes:
+        print(note)
     print(f"Written: {result.output}")

@@ -3,6 +3,7 @@
 `_safety` says which attacks are stopped, by what and why.
 """
 
+from keras_temporal_reg.saved_models._custom_objects import takes_custom_objects
 from keras_temporal_reg.saved_models._errors import ModelError
 from keras_temporal_reg.saved_models._formats import FORMATS, format_for, format_of
 from keras_temporal_reg.saved_models._loading import LoadedModel, load
@@ -21,6 +22,7 @@ __all__ = [
     "load",
     "other_footage",
     "save",
+    "takes_custom_objects",
     "versions",
     "write_record",
 ]

@@ -79,6 +79,12 @@ def read_h5(path: Path) -> tuple[dict[str, Any], str]:
     return parse_config(path, limited(path, "model_config", content)), version
 
 
+def write_h5_config(path: Path, config: dict[str, Any]) -> None:
+    """Replace the config in an H5 file."""
+    with h5py.File(path, "r+") as opened:
+        opened.attrs["model_config"] = json.dumps(config).encode()
+
+
 def parse_config(path: Path, content: bytes | str) -> dict[str, Any]:
     """Parse the JSON of a config.
 

@@ -40,6 +40,16 @@ def format_of(path: Any) -> str:
     )
 
 
-def format_for(path: Any, default: str) -> str:
-    """The format that the suffix of an output path stands for; `default` for other suffixes."""
-    return _BY_SUFFIX.get(Path(path).suffix.lower(), default)
+def format_for(path: Any) -> str:
+    """The format that the suffix of an output path stands for.
+
+    Raises:
+        ModelError: if it stands for none.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _BY_SUFFIX:
+        raise ModelError(
+            f"output {path} must end in .keras, .h5 or .hdf5, or have no suffix, for the folder of "
+            f"a SavedModel. Received: {suffix}"
+        )
+    return _BY_SUFFIX[suffix]

@@ -73,6 +73,9 @@ _OPERATIONS_REFUSED = re.compile(
 # Every SavedModel has these, to save and restore its variables; no signature calls them.
 _SAVERS = {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"}
 _CONSENT = "If you trust its author, allow that with --allow-code (allow_code=True)"
+_OWN_LAYERS = (
+    "; a file with layers of your own also needs --custom-objects FILE.py (custom_objects)"
+)
 
 
 def refuse_code(path: Path, config: Any) -> None:
@@ -81,12 +84,12 @@ def refuse_code(path: Path, config: Any) -> None:
     Raises:
         ModelError: which names the first such object.
     """
-    for entry in _dictionaries(config):
+    for entry in dictionaries(config):
         found = _code_in(entry)
         if found:
             raise ModelError(
                 f"model {path} holds {found}: loading it would run code that came with the file. "
-                f"{_CONSENT}"
+                f"{_CONSENT}{_OWN_LAYERS if found.startswith('an object') else ''}"
             )
 
 
@@ -109,7 +112,8 @@ def refuse_operations(path: Path, saved_model: Any) -> None:
         )
 
 
-def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:
+def dictionaries(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield all dictionaries in a config, itself included."""
     waiting = [config]  # no recursion: the file determines the depth
     while waiting:
         entry = waiting.pop()

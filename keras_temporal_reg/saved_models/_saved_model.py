@@ -32,15 +32,15 @@ def load_saved_model(path: Path, allow_code: bool, for_training: bool) -> Any:
         for config in configs:
             refuse_code(path, config)
         refuse_operations(path, saved_model)
+    if for_training and not (path / "keras_metadata.pb").is_file():
+        raise ModelError(
+            f"model {path} is a SavedModel that Keras 2 did not write (no keras_metadata.pb): it "
+            "can be run and not trained. Save it with model.save(...), as a .keras file"
+        )
     if for_training and KERAS_3:
         raise ModelError(
             f"model {path} is a SavedModel, which Keras {keras_version()} can run and not train. "
             f"{LEGACY_STACK}"
-        )
-    if for_training and not configs:
-        raise ModelError(
-            f"model {path} is a SavedModel that Keras did not write (no keras_metadata.pb): it can "
-            "be run and not trained. Save it with model.save(...)"
         )
     try:
         return keras.models.load_model(str(path), compile=False) if configs else _served(path)

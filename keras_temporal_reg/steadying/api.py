@@ -77,6 +77,7 @@ class Steadied:
     versions: Mapping[str, str]
 
 
+@saved_models.takes_custom_objects
 @takes_options(SteadyConfig)
 def steady(
     model: str | Path,
@@ -103,8 +104,7 @@ def steady(
         clip: a file, a folder with one image per frame, or several of them: what the network is
             given.
         output: where the steadied model goes. The suffix says the format: ``.keras``, ``.h5`` or
-            none for a SavedModel; any other keeps the format of `model`. The report goes to the
-            folder ``STEM.report`` beside it.
+            none for a SavedModel. The report goes to the folder ``STEM.report`` beside it.
         video: where the steadied clip goes, with its sound; None: it is not written.
         others: clips that are not trained on; a report of their own says how the result does on
             them.
@@ -138,7 +138,8 @@ def steady(
     plot = _beside(output, "strength.png")
     video = None if video is None else Path(video)
     check_paths(output, video, clips)
-    format = saved_models.format_for(output, saved_models.format_of(model))
+    saved_models.format_of(model)  # refuses what is no model
+    format = saved_models.format_for(output)
     preflight.check_output(model, output, format)
     with atomic.locked(output):
         job = prepare(model, clips, output, format, config)

@@ -117,6 +117,7 @@ class SteadyConfig(CommandConfig):
         metavar="MB",
     )
     allow_code: bool = _shared("allow_code")
+    custom_objects: Any = _shared("custom_objects")
     resume: bool = _shared("resume")
     show_progress: bool = _shared("show_progress")
 

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_temporal_reg import tasks
-from keras_temporal_reg.evaluation import inference
+from keras_temporal_reg.evaluation import inference, value_ranges
 from keras_temporal_reg.saved_models import ModelError, introspection
-
-UNIT = (0.0, 1.0)
-SIGNED = (-1.0, 1.0)
-BYTE = (0.0, 255.0)
-# Mean absolute differences between result and input, of values in [0, 1]: above the first, a
-# network does not work in a range; below the second, it does.
-_FAR = 0.25
-_NEAR = 0.1
-# Results above it are of 0 to 255; light and depth without an upper bound are not.
-_MOST_OF_UNIT = 16.0
-_SIDE = 128  # pixels of the part of a frame that ranges are tried on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,16 +66,19 @@ def infer(
     task = dataclasses.replace(task, scale=sizes.scale)
     if not given:
         task = dataclasses.replace(task, baseline=_scaled(task.baseline, sizes.scale))
-    found, reason = (value_range, "as given") if value_range else _value_range(model, task, frame)
+    found = value_ranges.find(model, task, task.input(rgb)[0], given=value_range)
+    values = found.values
     taken = "RGB" if channels == 3 else f"{channels} channel{'s' * (channels > 1)}"
     what = f"task {task.name}" if given else f"{taken} to {task.name}"
     size = "" if sizes.scale == 1 else f" of {sizes.scale} times the size"
-    outputs = f", and outputs from {found[2]:g} to {found[3]:g}" if len(found) == 4 else ""
+    outputs = f", and outputs from {values[2]:g} to {values[3]:g}" if len(values) == 4 else ""
     description = (
-        f"The network was taken as {what}{size}, with values from {found[0]:g} to {found[1]:g}"
-        f"{outputs} ({reason})."
+        f"The network was taken as {what}{size}, with values from {values[0]:g} to {values[1]:g}"
+        f"{outputs} ({found.reason})."
     )
-    return Inferred(task, found, sizes.scale, description)
+    if found.warning is not None:
+        description = f"{description} {found.warning}"
+    return Inferred(task, values, sizes.scale, description)
 
 
 def _task_of(model: Any, frame: np.ndarray) -> tasks.Task:
@@ -151,80 +140,3 @@ def _first_three(x: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 def _static_channels(model: Any, side: str) -> int | None:
     shape = introspection.static_shape(model, side)
     return None if shape is None else shape[3]
-
-
-def _value_range(model: Any, task: tasks.Task, frame: np.ndarray) -> tuple[tuple[float, ...], str]:
-    """The values that stand for 0 and 1, of inputs and outputs, and what they were found from."""
-    layers = [*_image_layers(model)]
-    ends_with_tanh = bool(layers) and _activation_of(layers[-1]) == "tanh"
-    inputs, reason = _told_by_layers(model, layers)
-    if inputs is None and ends_with_tanh:
-        return SIGNED, "it ends with tanh"
-    possible = (UNIT, BYTE) if inputs is None else (inputs,)
-    tried = {each: _tried(model, task, frame, each) for each in possible}
-    if inputs is None:
-        inputs, reason = UNIT, "the default"
-        if tried[UNIT].distance > _FAR and tried[BYTE].distance < _NEAR:
-            inputs = BYTE
-            reason = "with these its results are near its input, and with 0 to 1 far from it"
-    outputs = SIGNED if ends_with_tanh else tried[inputs].outputs
-    if outputs == inputs:
-        return inputs, reason
-    return (*inputs, *outputs), f"{reason}; outputs by its results"
-
-
-def _told_by_layers(model: Any, layers: Sequence[Any]) -> tuple[tuple[float, float] | None, str]:
-    """The values of inputs that stand for 0 and 1, if the first layers tell them."""
-    inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
-    if inputs and tf.as_dtype(inputs[0].dtype).is_integer:
-        return BYTE, "its input is of an integer type"
-    if layers and type(layers[0]).__name__ == "Rescaling" and _is_of_255(layers[0]):
-        return BYTE, "it begins with a Rescaling layer"
-    return None, ""
-
-
-def _activation_of(layer: Any) -> str | None:
-    return getattr(getattr(layer, "activation", None), "__name__", None)
-
-
-def _is_of_255(layer: Any) -> bool:
-    scale = np.asarray(layer.scale, np.float64)
-    return bool(np.all((scale > 1 / 300) & (scale < 1 / 100)))
-
-
-def _image_layers(model: Any) -> Iterator[Any]:
-    """Layers in order, without inputs; nested models are entered."""
-    for layer in getattr(model, "layers", []):
-        if type(layer).__name__ == "InputLayer":
-            continue
-        if getattr(layer, "layers", None):
-            yield from _image_layers(layer)
-        else:
-            yield layer
-
-
-class _Trial(NamedTuple):
-    """What a network makes of a frame, with inputs of some range.
-
-    Attributes:
-        distance: mean absolute difference between result and input, both from 0 to 1; NaN where
-            their channels differ.
-        outputs: the range of its results.
-    """
-
-    distance: float
-    outputs: tuple[float, float]
-
-
-def _tried(model: Any, task: tasks.Task, frame: np.ndarray, inputs: tuple[float, float]) -> _Trial:
-    x = task.input(frame[np.newaxis, :_SIDE, :_SIDE] / np.float32(255.0))
-    run = inference.runner(model, *x.shape[1:], value_range=(*inputs, *UNIT))
-    result = run(x)
-    is_picture = result.shape[-1] in (1, 3)
-    is_large = float(np.quantile(np.abs(result), 0.99)) > _MOST_OF_UNIT
-    outputs = BYTE if is_picture and is_large else UNIT
-    expected = x.repeat(run.scale, axis=1).repeat(run.scale, axis=2)
-    if result.shape != expected.shape:
-        return _Trial(math.nan, outputs)
-    difference = float(np.abs(result / np.float32(outputs[1]) - expected).mean())
-    return _Trial(difference if np.isfinite(difference) else math.inf, outputs)

@@ -316,3 +316,14 @@ def test_images_that_do_not_fit_into_the_cache_are_read_again(tmp_path, monkeypa
         for pair in pairs:
             load(pair)
     assert read == ["p0.png", "p1.png", "p2.png", "p2.png"]
+
+
+def test_pictures_that_are_not_read_are_counted(tmp_path):
+    folder_of(tmp_path / "x", [(16, 16)] * 2)
+    (tmp_path / "x" / "a.heic").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"1 file is skipped: \.heic \(1\)"):
+        ktr.data.from_directory(tmp_path / "x", crop=8)
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "a.gif").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"inputs must hold images .*1 file is skipped: \.gif"):
+        ktr.data.from_directory(tmp_path / "y", crop=8)

@@ -263,6 +263,23 @@ def test_a_reference_of_another_size_is_refused(noisy_clip, tmp_path):
         run({"same": identity()}, [noisy_clip[0]], references=[other])
 
 
+def test_each_model_has_its_own_range_where_none_is_given(noisy_clip):
+    def of_bytes():
+        same = layers.DepthwiseConv2D(1, depthwise_initializer="ones")
+        return keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1 / 255), same])
+
+    clip, truth = noisy_clip
+    models = {"bytes": of_bytes(), "unit": identity()}
+    result = run(models, [clip], references=[truth], flow_method="none")
+    found = {"bytes": [0.0, 255.0, 0.0, 1.0], "unit": [0.0, 1.0]}
+    assert result.settings["value_range"] == found
+    assert result.mean["bytes"]["psnr"] == pytest.approx(result.mean["unit"]["psnr"], rel=1e-4)
+    (note,) = result.clips[0].notes
+    assert note.startswith("bytes: Value range: 0..255 in, 0..1 out")
+    shared = run({"bytes": models["bytes"]}, [clip], flow_method="none", value_range=(0, 1))
+    assert shared.settings["value_range"] == [0, 1] and not shared.clips[0].notes
+
+
 def test_the_old_name_of_the_value_range_is_deprecated(noisy_clip):
     scaled = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1.0)])
     options = {"references": [noisy_clip[1]], "flow_method": "none"}

@@ -29,3 +29,11 @@ def test_the_defaults_are_accepted():
 def test_a_setting_out_of_range_is_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         EvaluationConfig(tasks.restoration, **setting)
+
+
+def test_each_network_can_have_its_own_values():
+    config = EvaluationConfig(tasks.restoration, {"a": (0.0, 255.0), "b": (0.0, 1.0)})
+    assert config.value_range_of("a") == (0.0, 255.0)
+    assert EvaluationConfig(tasks.restoration).value_range_of("a") == (0.0, 1.0)
+    with pytest.raises(ValueError, match="value_range must be two finite numbers"):
+        EvaluationConfig(tasks.restoration, {"a": (1.0, 0.0)})

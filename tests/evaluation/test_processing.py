@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import coding
 from helpers.clips import ramp
+from helpers.footage import write_folder
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
@@ -80,6 +81,22 @@ def test_super_resolution_doubles_the_size(tmp_path):
     )
     assert result.size == (64, 96)
     assert video.read(tmp_path / "out.webm").frames.shape == (4, 64, 96, 3)
+
+
+def test_the_range_of_the_model_is_found_where_it_is_not_given(tmp_path):
+    """With 0 to 1, the result of this network is black."""
+    halves = keras.initializers.Constant(0.5)
+    half = layers.DepthwiseConv2D(1, depthwise_initializer=halves)
+    model = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1 / 255), half])
+    clip = write_folder(tmp_path / "clip", [frame / 255.0 for frame in ramp(16, 16, 3)])
+    result = ktr.process(model, clip, tmp_path / "out", show_progress=False)
+    (note,) = result.notes
+    assert "Value range: 0..255 in, 0..1 out (the network begins with Rescaling" in note
+    before, after = (video.read(path).frames for path in (clip, tmp_path / "out"))
+    np.testing.assert_allclose(after, before / 2.0, atol=1.0)
+    options = {"value_range": (0.0, 1.0), "show_progress": False}
+    given = ktr.process(model, clip, tmp_path / "given", **options)
+    assert not given.notes and video.read(tmp_path / "given").frames.max() <= 1
 
 
 @pytest.mark.parametrize("name", ["value_range", "values"])

@@ -184,7 +184,6 @@ def test_a_savedmodel_of_keras_2_is_fine_tuned_or_refused(of_keras_2, photos, tm
 def test_the_suffix_asks_for_another_form(models, photos, tmp_path):
     result = super_resolve(models / "network.h5", tmp_path / "tuned.keras", photos, steps=1)
     assert saved_models.format_of(result.output) == "keras"
-    assert saved_models.format_for(tmp_path / "tuned.v2", "h5") == "h5"
 
 
 # What is trained.
@@ -265,6 +264,19 @@ def test_pairs_may_differ_by_the_scale_of_the_model(models, tmp_path):
         finetune(
             models / "network.keras", tmp_path / "u.keras", tmp_path / "y", tmp_path / "x", **QUICK
         )
+
+
+def test_the_value_range_is_found_where_it_is_not_given(photos, tmp_path):
+    """A network that returns its input, of 0 to 255, has no reconstruction loss to lose."""
+    body = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(3, 1)]
+    model = keras.Sequential([keras.Input((None, None, 3)), *body])
+    model.set_weights([np.eye(3)[np.newaxis, np.newaxis], np.zeros(3)])
+    model.save(tmp_path / "bytes.keras")
+    options = {**QUICK, "task": "restoration", "learning_rate": 1e-9}
+    result = finetune(tmp_path / "bytes.keras", tmp_path / "t.keras", photos, photos, **options)
+    assert result.val_loss[0] < 1e-6
+    (note,) = result.notes
+    assert note.startswith("Value range: 0..255 in, 0..1 out (the network begins with Rescaling")
 
 
 @pytest.mark.slow

@@ -69,3 +69,22 @@ def test_a_task_without_a_degradation_needs_targets():
     assert data.crop_shape(model, tasks.restoration, 16, True) == CropShape(16, 16, 1)
     with pytest.raises(ValueError, match=r"task restoration .* --targets"):
         data.crop_shape(model, tasks.restoration, 16, False)
+
+
+def test_the_first_image_that_can_be_read_is_the_sample(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"gone")
+    with pytest.raises(image_files.ImageError, match=r"none in .*(?s:.*)a\.png: .*cannot be read"):
+        data.first_sample(tmp_path, None, tasks.restoration)
+    image_files.write(tmp_path / "b.png", np.full((9, 8, 3), 0.2))
+    x, y = data.first_sample(tmp_path, None, tasks.colorization)
+    assert x.shape == (9, 8, 1) and y.shape == (9, 8, 2)
+    x, y = data.first_sample(tmp_path, None, tasks.restoration, has_teacher=True)
+    np.testing.assert_allclose(x, 0.2, atol=1e-6)
+    assert y is None
+
+
+def test_pictures_that_are_not_read_are_counted_among_the_skipped(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "a.heic").write_bytes(b"")
+    assert prepare(tmp_path).skipped == ["1 file is skipped: .heic (1); convert it to PNG."]

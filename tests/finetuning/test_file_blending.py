@@ -72,6 +72,21 @@ def test_the_value_range_is_that_of_the_inputs(tmp_path, pair, images):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
+def test_the_value_range_is_found_where_it_is_not_given(tmp_path, images):
+    paths = [tmp_path / f"{seed}.keras" for seed in range(2)]
+    for seed, path in enumerate(paths):
+        body = network(seed).layers
+        model = keras.Sequential([keras.Input((None, None, 3)), layers.Rescaling(1 / 255), *body])
+        saved_models.save(model, path, "keras")
+    found = blend(paths, [0.5, 0.5], tmp_path / "found.keras", images, task="restoration")
+    options = {"task": "restoration", "value_range": (0, 255)}
+    given = blend(paths, [0.5, 0.5], tmp_path / "given.keras", images, **options)
+    assert "0..255 in" in found.notes[0] and given.notes == ()
+    a, b = (saved_models.load(r.output).model.get_weights() for r in (found, given))
+    for x, y in zip(a, b):
+        np.testing.assert_array_equal(x, y)
+
+
 def test_a_task_that_makes_its_input_is_read_too(tmp_path, images):
     paths = [tmp_path / f"{seed}.keras" for seed in range(2)]
     for path in paths:
@@ -95,12 +110,15 @@ def test_statistics_are_kept_where_nothing_changes_them(tmp_path, pair, images):
     assert blend(plain, [0.5, 0.5], tmp_path / "b.keras").statistics == "kept"
 
 
-@pytest.mark.parametrize(
-    "name, format", [("out.h5", "h5"), ("out.keras", "keras"), ("out.new", "keras")]
-)
+@pytest.mark.parametrize("name, format", [("out.h5", "h5"), ("out.keras", "keras")])
 def test_the_suffix_says_the_format(tmp_path, pair, name, format):
     blend(pair[1], [0.5, 0.5], tmp_path / name)
     assert saved_models.format_of(tmp_path / name) == format
+
+
+def test_an_unknown_suffix_is_refused_by_name(tmp_path, pair):
+    with pytest.raises(saved_models.ModelError, match=r"out\.new must end in \.keras, \.h5"):
+        blend(pair[1], [0.5, 0.5], tmp_path / "out.new")
 
 
 def test_the_output_may_not_be_one_of_the_models(tmp_path, pair):

@@ -31,11 +31,22 @@ def exr(width, height):
     return content.replace(window, struct.pack("<4i", 0, 0, width - 1, height - 1))
 
 
+def tiff(width, height):
+    """A directory of tags, without pixels."""
+    short, long = 3, 4
+    tags = [(256, long, 1, width), (257, long, 1, height), (258, short, 1, 16)]
+    tags += [(262, short, 1, 1), (273, long, 1, 8), (277, short, 1, 1), (279, long, 1, 8)]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0)
+
+
 HDR_PIXELS = b"FORMAT=32-bit_rle_rgbe\n\n-Y 60000 +X 60000\n"
 
 
 IMAGES = {
     "a.png": png(60000, 60000),
+    "a.tif": tiff(60000, 60000),
+    "no pixels.tif": tiff(8000, 8000),
     "a.exr": exr(60000, 60000),
     "negative.exr": exr(-5, 3),
     "a.hdr": b"#?RADIANCE\n" + HDR_PIXELS,

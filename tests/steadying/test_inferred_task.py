@@ -58,7 +58,7 @@ def test_outputs_can_have_another_range_than_inputs(frame, body, value_range):
     low, high = value_range[:2]
     expected = low + (high - low) * (frame / 255.0)
     np.testing.assert_allclose(found.inputs(frame[np.newaxis])[0], expected, atol=1e-4)
-    said = f"outputs from {value_range[-2]} to {value_range[-1]}"
+    said = f", and outputs from {value_range[-2]} to {value_range[-1]}"
     assert (said in found.description) == (len(value_range) == 4)
 
 

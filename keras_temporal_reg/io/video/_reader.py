@@ -172,13 +172,23 @@ def read(path: Any, height: int | None = None, multiple: int = 1) -> DecodedClip
 
 
 def _folder_info(path: Path, rate: Any) -> ClipInfo:
-    paths = image_files.list_images(path)
+    paths, skipped = image_files.list_images(path), image_files.describe_skipped(path)
     if not paths:
-        raise ClipError(f"folder {path} has no images in it ({', '.join(image_files.SUFFIXES)})")
+        raise ClipError(
+            f"folder {path} has no images in it ({', '.join(image_files.SUFFIXES)}). "
+            f"{skipped or ''}".rstrip()
+        )
     first = image_files.read(paths[0])
     linear = paths[0].suffix.lower() in image_files.HDR_SUFFIXES
     rate = FOLDER_RATE if rate is None else Fraction(rate).limit_denominator(100000)
-    return ClipInfo(path, *first.shape[:2], rate=rate, frames=len(paths), is_linear=linear)
+    return ClipInfo(
+        path,
+        *first.shape[:2],
+        rate=rate,
+        frames=len(paths),
+        is_linear=linear,
+        notes=() if skipped is None else (skipped,),
+    )
 
 
 def _folder_frames(path: Path) -> Iterator[ClipFrame]:
