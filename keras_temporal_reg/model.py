@@ -152,7 +152,7 @@ class RegularizedModel(keras.Model):
         Raises:
             ValueError: for any other loss.
         """
-        self._check_loss(loss)
+        self._check_loss(loss, checks.declared(self.base_model, "output"))
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -187,7 +187,7 @@ class RegularizedModel(keras.Model):
         if self.teacher is not None:
             y = self._targets_of_teacher(x)
         key = self._key("y", y)
-        self._check_channels(outputs.part(y, key))
+        self._check_target(outputs.part(y, key))
         replica = tf.distribute.get_replica_context()
         index = 0 if replica is None else replica.replica_id_in_sync_group
         seed = tf.stack([tf.constant(self._first_seed, tf.int32), _draw_number(self.optimizer)])
@@ -197,7 +197,7 @@ class RegularizedModel(keras.Model):
             y,
             self.transform,
             seed,
-            sample_weight,
+            outputs.in_structure_of(y, sample_weight, checks.output_names(self)),
             perturbation=self.perturbation,
             make_input=self.make_input,
             pair_fraction=self.pair_fraction,
@@ -217,6 +217,7 @@ class RegularizedModel(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
     ) -> tf.Tensor:
+        self._check_loss(self.loss, y_pred)  # now that the outputs are known
         key, y, sample_weight, fraction = self._aligned(y, y_pred, sample_weight)
         if checks.has_losses_of_rows(self.base_model):
             if isinstance(fraction, tf.Tensor):
@@ -255,6 +256,11 @@ class RegularizedModel(keras.Model):
         y, sample_weight = (
             outputs.in_structure_of(y_pred, part, names) for part in (y, sample_weight)
         )
+        if outputs.count(y_pred) > 1 and not outputs.is_nested(y):
+            raise ValueError(
+                "y must be a list or dict with a target per output of the model. "
+                f"Received: y of shape {getattr(y, 'shape', None)}"
+            )
         # While tracing, it may be unknown whether this is a training step or a test step.
         prediction, target = outputs.part(y_pred, key), outputs.part(y, key)
         fraction = _paired_target.fraction_of(target, prediction, self.pair_fraction)
@@ -267,11 +273,11 @@ class RegularizedModel(keras.Model):
     def _targets_of_teacher(self, x: Any) -> Any:
         return _teacher.targets_of(self.teacher, x, self.regularized_output is not None)
 
-    def _check_loss(self, loss: Any) -> None:
+    def _check_loss(self, loss: Any, returned: Any) -> None:
         """Refuse anything but one regularized loss, for the output that is regularized."""
         key = self._key("loss", loss)
         others = outputs.mapped(loss, key, lambda _: None, lambda each: each)
-        one_for_all = key is None and outputs.count(checks.declared(self.base_model, "output")) > 1
+        one_for_all = key is None and outputs.count(returned) > 1
         found = outputs.part(loss, key)
         if not is_regularized(found) or one_for_all:
             raise ValueError(
@@ -286,7 +292,7 @@ class RegularizedModel(keras.Model):
                 f"Received: loss={loss!r}"
             )
 
-    def _check_channels(self, y: Any) -> None:
+    def _check_target(self, y: Any) -> None:
         """Here rather than in the loss, whose message would count the channel of the pairing."""
         returned = checks.declared(self.base_model, "output")
         if returned is None:
@@ -339,7 +345,7 @@ def _draw_number(optimizer: Any) -> Any:
     accumulates = getattr(inner, "gradient_accumulation_steps", None)
     count = inner._iterations if accumulates else optimizer.iterations
     number = tf.cast(tf.convert_to_tensor(count), tf.int32)
-    if not hasattr(optimizer, "dynamic_growth_steps") or inner is optimizer:
+    if inner is optimizer or not hasattr(keras, "ops"):
         return number
     # Keras 3 does not count a step whose gradients overflow; but it then halves this scale.
     scale = optimizer.dynamic_scale if optimizer.built else optimizer.initial_scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -30,6 +31,11 @@ def check(model: Any, output: str | int | None) -> None:
         raise ValueError(f"base_model must be a keras.Model. Received: {model!r}")
     if isinstance(output, bool) or not isinstance(output, (str, int, type(None))):
         raise ValueError(f"output must be a name, a number or None. Received: {output!r}")
+    if hasattr(model, "base_model") and hasattr(model, "pair"):
+        raise ValueError(
+            "base_model must be the network itself, not a RegularizedModel: give its base_model. "
+            f"Received: {model!r}"
+        )
     _warn_of_own_steps(model)
     returned = declared(model, "output")
     received = tf.nest.flatten(declared(model, "input"))
@@ -42,6 +48,12 @@ def check(model: Any, output: str | int | None) -> None:
                 "RegularizedModel(base_model, output=...), one of "
                 f"{', '.join(output_labels(model, returned))}. "
                 f"Received: {model_outputs.count(returned)} outputs and output=None"
+            )
+        labels = output_labels(model, returned)
+        if not model_outputs.is_nested(returned) and output not in (None, 0, *labels):
+            raise ValueError(
+                "output must be the name of base_model's only output, or None. "
+                f"Received: output={output!r}"
             )
         key = model_outputs.key_of("base_model's outputs", returned, output, output_names(model))
         shape = model_outputs.part(returned, key).shape
@@ -75,9 +87,10 @@ def output_names(model: Any) -> list[str]:
 
 def output_labels(model: Any, returned: Any) -> list[str]:
     """How a user names each of the outputs."""
-    if isinstance(returned, dict):
+    if isinstance(returned, Mapping):
         return [str(key) for key in returned]
-    return output_names(model) or [str(number) for number in range(len(returned))]
+    count = model_outputs.count(returned)
+    return output_names(model) or [str(number) for number in range(count)]
 
 
 def has_losses_of_rows(model: Any) -> bool:

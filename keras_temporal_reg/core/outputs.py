@@ -94,10 +94,20 @@ def in_structure_of(outputs: Any, structure: Any, names: Sequence[str] = ()) -> 
         structure: a list or dict of one entry where the model returns one tensor, or the reverse;
             a dict with the names of outputs where it returns a list. Others stay as they are.
         names: the names of the outputs.
+
+    Raises:
+        ValueError: if a dict has other keys than the outputs.
     """
+    if isinstance(structure, Mapping) and is_nested(outputs):
+        known = [*outputs] if isinstance(outputs, Mapping) else [*names]
+        if not {*structure} <= {*known}:
+            raise ValueError(
+                "y and sample_weight must have the names of the model's outputs, "
+                f"{', '.join(map(str, known)) or 'which has none: give lists'}. Received: {', '.join(map(str, structure))}"
+            )
     if structure is None or is_nested(outputs) == is_nested(structure):
         if isinstance(structure, Mapping) and isinstance(outputs, (list, tuple)):
-            return [structure.get(name) for name in names] if names else [*structure.values()]
+            return [structure.get(name) for name in names]
         return structure
     if is_nested(structure):
         return part(structure, key_of("y", structure, None))

@@ -258,7 +258,7 @@ def _perturb(perturbation: ImageFunction, x: Any, seed: Any) -> Any:
             if is_image(tensor):
                 own_seed = _fold_in(seed, 2 + number)
                 perturbed = seeding.call_in_training(perturbation, tensor, own_seed)
-                flat[number] = tf.cast(perturbed, tensor.dtype)
+                flat[number] = _in_dtype_of(tensor, perturbed)
     return tf.nest.pack_sequence_as(x, flat)
 
 
@@ -343,8 +343,15 @@ def _rolled(tensors: Any, start: tf.Tensor) -> Any:
     return tf.cond(start > 0, lambda: tf.nest.map_structure(rolled, tensors), lambda: tensors)
 
 
+def _in_dtype_of(tensor: tf.Tensor, made: Any) -> tf.Tensor:
+    """Rounded and clipped for whole numbers, where a cast would cut off and wrap around."""
+    if tensor.dtype.is_integer and made.dtype.is_floating:
+        return tf.saturate_cast(tf.round(made), tensor.dtype)
+    return tf.cast(made, tensor.dtype)
+
+
 def _as_counterpart(made: Any, x: tf.Tensor) -> tf.Tensor:
-    made = tf.cast(made, x.dtype)
+    made = _in_dtype_of(x, made)
     if not made.shape[1:].is_compatible_with(x.shape[1:]):
         raise ValueError(
             "the counterpart of x must have the shape of x. Received: "
