@@ -151,8 +151,11 @@ class RegularizedModel(keras.Model):
 
         Raises:
             ValueError: for any other loss.
+            NotImplementedError: for gradients that are accumulated on several replicas, at which
+                Keras 3 fails.
         """
         self._check_loss(loss, checks.declared(self.base_model, "output"))
+        _check_accumulation(optimizer, self.distribute_strategy.num_replicas_in_sync)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -336,14 +339,27 @@ def _samples_of(tensors: Any, fraction: Any) -> Any:
     )
 
 
+def _accumulates(optimizer: Any) -> bool:
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    return bool(getattr(inner, "gradient_accumulation_steps", None))
+
+
+def _check_accumulation(optimizer: Any, replicas: int) -> None:
+    """Refuse what Keras 3 fails at in the first step, with a message about `merge_call`."""
+    if replicas > 1 and _accumulates(optimizer):
+        raise NotImplementedError(
+            "Keras 3 cannot accumulate gradients on several replicas: leave out "
+            f"gradient_accumulation_steps, or train on one device. Received: {replicas} replicas"
+        )
+
+
 def _draw_number(optimizer: Any) -> Any:
     """A number that is new for each batch, and the same in a resumed run; int32.
 
     The optimizer's count of steps, where it counts each batch.
     """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
-    accumulates = getattr(inner, "gradient_accumulation_steps", None)
-    count = inner._iterations if accumulates else optimizer.iterations
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    count = inner._iterations if _accumulates(optimizer) else optimizer.iterations
     number = tf.cast(tf.convert_to_tensor(count), tf.int32)
     if inner is optimizer or not hasattr(keras, "ops"):
         return number

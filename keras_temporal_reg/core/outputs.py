@@ -101,9 +101,10 @@ def in_structure_of(outputs: Any, structure: Any, names: Sequence[str] = ()) -> 
     if isinstance(structure, Mapping) and is_nested(outputs):
         known = [*outputs] if isinstance(outputs, Mapping) else [*names]
         if not {*structure} <= {*known}:
+            shown = ", ".join(map(str, known)) or "which has none: give lists"
             raise ValueError(
-                "y and sample_weight must have the names of the model's outputs, "
-                f"{', '.join(map(str, known)) or 'which has none: give lists'}. Received: {', '.join(map(str, structure))}"
+                f"y and sample_weight must have the names of the model's outputs, {shown}. "
+                f"Received: {', '.join(map(str, structure))}"
             )
     if structure is None or is_nested(outputs) == is_nested(structure):
         if isinstance(structure, Mapping) and isinstance(outputs, (list, tuple)):

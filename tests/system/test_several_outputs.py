@@ -114,7 +114,7 @@ def test_other_outputs_see_the_plain_samples_where_one_is_regularized(pair_fract
     assert_same_history(found, expected)
 
 
-@pytest.mark.parametrize("each_its_own", [False, True])
+@pytest.mark.parametrize("each_its_own", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_sample_weights_reach_each_output(each_its_own):
     # Per pixel, so that those of plain Keras are not those of columns on Keras 2.
     weight = {"depth": WEIGHT[:, None, None], "image": WEIGHT[:, None, None], "label": WEIGHT}
@@ -164,8 +164,7 @@ def test_subclassed_model_of_several_outputs_trains(kind):
     ]
 
 
-@pytest.mark.parametrize("kind", [dict, list])
-@pytest.mark.parametrize("given", ["tensor", "structure"])
+@pytest.mark.parametrize("kind, given", [(dict, "tensor"), (dict, "structure"), (list, "tensor")])
 def test_outputs_of_one_entry_train(kind, given):
     x = keras.Input((8, 8, 3))
     image = layers.Conv2D(2, 3, padding="same", name="image")(x)

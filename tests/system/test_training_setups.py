@@ -79,7 +79,7 @@ def test_each_batch_draws_anew_where_gradients_accumulate(name):
 
 
 @only_keras_3
-@pytest.mark.parametrize("scales_the_loss", [False, True])
+@pytest.mark.parametrize("scales_the_loss", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_run_resumed_between_two_updates_is_that_of_one_piece(tmp_path, scales_the_loss):
     whole = accumulating(perturbation=noisy, scales_the_loss=scales_the_loss)
     expected = train(whole, 9)
@@ -102,6 +102,7 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @only_keras_3
 def test_run_that_a_backup_restores_is_that_of_one_piece(tmp_path):
     """An epoch has three batches, an update takes four."""
@@ -146,6 +147,7 @@ def test_draws_without_an_overflow_are_those_without_loss_scaling():
         np.testing.assert_array_equal(a[0], b[0])
 
 
+@pytest.mark.slow
 @only_keras_3
 def test_tf_data_route_accumulates_as_the_in_graph_route_does():
     class Shift:
@@ -216,13 +218,20 @@ OWN_LOSSES = {
 }
 
 
-@pytest.mark.parametrize("name", OWN_LOSSES)
 @pytest.mark.parametrize(
-    "options",
-    [{"run_eagerly": True}, pytest.param({"jit_compile": False}, marks=pytest.mark.slow)],
-    ids=["eager", "graph"],
+    "name, options",
+    [
+        ("activity", {"run_eagerly": True}),
+        ("sum", {"run_eagerly": True}),
+        pytest.param("not linear", {"run_eagerly": True}, marks=pytest.mark.slow),
+        pytest.param("weights", {"run_eagerly": True}, marks=pytest.mark.slow),
+        pytest.param("activity", {"jit_compile": False}, marks=pytest.mark.slow),
+        pytest.param("sum", {"jit_compile": True}, marks=pytest.mark.slow),
+    ],
 )
 def test_losses_that_the_model_adds_are_those_of_plain_keras(name, options):
+    if options.get("jit_compile"):
+        ktr.image.set_backend("xla")
     plain, base = (network_of(OWN_LOSSES[name]) for _ in range(2))
     model = ktr.RegularizedModel(base, ktr.RandomAffine(seed=0))
     histories = []
@@ -274,7 +283,7 @@ WHOLE = (255 * X).astype(np.uint8)
     "x, y, options, data",
     [
         (WHOLE, Y, {}, {}),
-        (X, WHOLE, {}, {}),
+        pytest.param(X, WHOLE, {}, {}, marks=pytest.mark.slow),
         (X, Y, {"loss_weights": [0.5]}, {}),
         (X, Y, {"weighted_metrics": ["mae"]}, {"sample_weight": np.arange(8.0)[:, None, None]}),
         pytest.param(
