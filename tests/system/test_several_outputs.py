@@ -70,7 +70,7 @@ def assert_same_history(found, expected):
     "kind, options",
     [
         (dict, {"run_eagerly": True}),
-        (list, {"run_eagerly": True}),
+        pytest.param(list, {"run_eagerly": True}, marks=pytest.mark.slow),
         pytest.param(dict, {"jit_compile": False}, marks=pytest.mark.slow),
         pytest.param(list, {"jit_compile": False}, marks=pytest.mark.slow),
         pytest.param(dict, {"jit_compile": True}, marks=pytest.mark.slow),
@@ -149,7 +149,7 @@ def test_partly_paired_targets_keep_their_order():
     np.testing.assert_array_equal(weight["label"], y["label"][:, 0])
 
 
-@pytest.mark.parametrize("kind", [dict, list])
+@pytest.mark.parametrize("kind", [list, pytest.param(dict, marks=pytest.mark.slow)])
 def test_subclassed_model_of_several_outputs_trains(kind):
     y, loss = {"image": IMAGE, "label": LABEL}, losses(ktr.losses.SparseJacobianLoss())
     del loss["depth"]

@@ -82,14 +82,14 @@ def test_each_batch_draws_anew_where_gradients_accumulate(name):
 @pytest.mark.parametrize("scales_the_loss", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_run_resumed_between_two_updates_is_that_of_one_piece(tmp_path, scales_the_loss):
     whole = accumulating(perturbation=noisy, scales_the_loss=scales_the_loss)
-    expected = train(whole, 9)
+    expected = train(whole, 6)
     first = accumulating(perturbation=noisy, scales_the_loss=scales_the_loss)
     train(first, 3)
     first.save_weights(tmp_path / "run.weights.h5")
     resumed = accumulating(perturbation=noisy, scales_the_loss=scales_the_loss)
     resumed.optimizer.build(resumed.trainable_variables)
     resumed.load_weights(tmp_path / "run.weights.h5")
-    for found, wanted in zip(train(resumed, 6), expected[3:]):
+    for found, wanted in zip(train(resumed, 3), expected[3:]):
         for a, b in zip(found, wanted):
             np.testing.assert_array_equal(a, b)
     for a, b in zip(resumed.get_weights(), whole.get_weights()):
@@ -284,7 +284,7 @@ WHOLE = (255 * X).astype(np.uint8)
     [
         (WHOLE, Y, {}, {}),
         pytest.param(X, WHOLE, {}, {}, marks=pytest.mark.slow),
-        (X, Y, {"loss_weights": [0.5]}, {}),
+        pytest.param(X, Y, {"loss_weights": [0.5]}, {}, marks=pytest.mark.slow),
         (X, Y, {"weighted_metrics": ["mae"]}, {"sample_weight": np.arange(8.0)[:, None, None]}),
         pytest.param(
             *(X, Y, {"run_eagerly": False, "steps_per_execution": 2}, {}), marks=pytest.mark.slow
@@ -347,6 +347,10 @@ def test_data_that_looks_channels_first_is_warned_of(shape):
     images = np.zeros(shape, np.float32)
     with pytest.warns(UserWarning, match=rf"channels-last.*Received: x of shape \({shape[0]}, "):
         ktr.pair(images, images, None, (0, 1), perturbation=tf.identity)
+
+
+def test_data_set_that_looks_channels_first_is_warned_of():
+    images = np.zeros((2, 3, 32, 48), np.float32)
     dataset = tf.data.Dataset.from_tensors((images, images))
     with pytest.warns(UserWarning, match="y must be in channels-last order"):
         ktr.data.pair_with_transformed(dataset, None, perturbation=tf.identity)
@@ -366,7 +370,7 @@ class WithoutSeed:
 def test_transform_whose_sample_takes_no_seed_is_warned_of_and_trains():
     with pytest.warns(UserWarning, match=r"no argument `seed`.*resumed.*other transforms") as found:
         model = ktr.RegularizedModel(network(), WithoutSeed())
-    assert found[0].filename == __file__
+    assert [w.filename for w in found if w.category is UserWarning] == [__file__]
     model.compile("sgd", ktr.losses.SparseJacobianLoss(), run_eagerly=True)
     assert_all_differ([x for x, _ in train(model, 3)])
     dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
