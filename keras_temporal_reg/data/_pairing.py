@@ -47,7 +47,8 @@ def pair_with_transformed(
 
     Each epoch draws new transforms; with a seed, another run draws the same ones. The model's
     metrics see the paired target: wrap them in `metrics.Unpaired`. Scale and augment before
-    pairing: a target that is changed afterwards is an error, and under XLA a loss of NaN.
+    pairing: a target that is changed afterwards is an error, and under XLA a loss of NaN. Losses
+    that the model adds itself (activity regularizers) see samples and counterparts.
 
     Args:
         dataset: batches ``(x, y)`` or ``(x, y, sample_weight)``. x is an image tensor, or any nest
