@@ -85,6 +85,11 @@ class RegularizedModel(keras.Model):
         output: str | int | None = None,
         **kwargs: Any,
     ) -> None:
+        if isinstance(base_model, RegularizedModel):
+            raise ValueError(
+                "base_model must be the network itself, not a RegularizedModel: give its "
+                f"base_model. Received: {base_model!r}"
+            )
         checks.check(base_model, output)
         _check_workers(tf.distribute.get_strategy())
         options = _pairing.Options(transform, perturbation, make_input, pair_fraction).checked()
@@ -106,7 +111,8 @@ class RegularizedModel(keras.Model):
         self.pair_fraction = options.pair_fraction
         self.regularized_output = output
         if names := checks.output_names(base_model):
-            self.output_names = names  # for the losses and metrics of Keras
+            # For the losses and metrics of Keras; not an attribute that checkpoints hold.
+            self.__dict__["output_names"] = names
         self._first_seed = seeding.chosen_seed(transform)
         # BackupAndRestore and `export` refuse a model that is not built.
         if getattr(base_model, "inputs", None):

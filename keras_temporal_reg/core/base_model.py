@@ -31,11 +31,6 @@ def check(model: Any, output: str | int | None) -> None:
         raise ValueError(f"base_model must be a keras.Model. Received: {model!r}")
     if isinstance(output, bool) or not isinstance(output, (str, int, type(None))):
         raise ValueError(f"output must be a name, a number or None. Received: {output!r}")
-    if hasattr(model, "base_model") and hasattr(model, "pair"):
-        raise ValueError(
-            "base_model must be the network itself, not a RegularizedModel: give its base_model. "
-            f"Received: {model!r}"
-        )
     _warn_of_own_steps(model)
     returned = declared(model, "output")
     received = tf.nest.flatten(declared(model, "input"))
@@ -111,7 +106,9 @@ def _check_channels_last(model: Any, shapes: list[Any]) -> None:
     """
     formats = {getattr(layer, "data_format", None) for layer in model._flatten_layers()} - {None}
     layers_say_so = "channels_first" in (formats or {keras.backend.image_data_format()})
-    shapes_say_so = any(shape[1] is not None and shape[3] is None for shape in shapes)
+    shapes_say_so = any(
+        shape[1] in (1, 2, 3, 4) and shape[2] is None and shape[3] is None for shape in shapes
+    )
     are_last = bool(shapes) and all(
         shape[3] is not None and (shape[1] is None or shape[3] <= shape[1]) for shape in shapes
     )

@@ -60,5 +60,5 @@ def warn_of_channels_first(**images: tf.Tensor) -> None:
                 f"{name} must be in channels-last order (batch, height, width, channels): T moves "
                 f"pixels along axes 1 and 2. Received: {name} of shape {tensor.shape}, which looks "
                 "like channels first",
-                stacklevel=4,
+                stacklevel=3,
             )

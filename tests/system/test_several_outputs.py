@@ -200,6 +200,18 @@ def test_teacher_makes_the_targets_of_all_outputs():
     assert found["image_loss"] == pytest.approx([0.0], abs=1e-7)
 
 
+def test_stability_is_that_of_the_regularized_output():
+    base = network(list)
+    model = ktr.RegularizedModel(base, output="image")
+    loss = losses(ktr.losses.SparseJacobianLoss())
+    model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=True)
+    watch = ktr.callbacks.TemporalStability(X, IMAGE, batch_size=4)
+    logs = model.fit(X, tuple(Y.values()), verbose=0, callbacks=[watch]).history
+    expected = ktr.metrics.stability(IMAGE, np.array(base(X)[1]))
+    for name, value in expected.items():
+        assert logs[f"stability_{name}"] == pytest.approx([value], rel=1e-4), name
+
+
 def test_config_round_trip_keeps_the_output():
     model = ktr.RegularizedModel(network(list), output="image")
     copy = ktr.RegularizedModel.from_config(model.get_config())
