@@ -226,6 +226,7 @@ class RegularizedModel(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
     ) -> tf.Tensor:
+        """Keras's own loss; other outputs and losses of the model's own are of the samples."""
         self._check_loss(self.loss, y_pred)  # now that the outputs are known
         key, y, sample_weight, fraction = self._aligned(y, y_pred, sample_weight)
         if checks.has_losses_of_rows(self.base_model):
