@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import metrics
-from keras_temporal_reg.core import validation
+from keras_temporal_reg.core import base_model, outputs, validation
 
 
 class TemporalStability(keras.callbacks.Callback):
@@ -112,12 +112,19 @@ class TemporalStability(keras.callbacks.Callback):
             self.clip[start : start + self.batch_size]
             for start in range(0, len(self.clip), self.batch_size)
         )
-        result = np.concatenate([self.model.predict_on_batch(batch) for batch in batches])
+        result = np.concatenate([self._images_of(batch) for batch in batches])
         measures = metrics.stability(
             self.reference, result, self.sigma, self.motion, self.mask, self.cuts
         )
         if logs is not None:
             logs.update({f"stability_{key}": value for key, value in measures.items()})
+
+    def _images_of(self, batch: np.ndarray) -> np.ndarray:
+        """What the model makes of a batch: of several outputs, the one that is regularized."""
+        found = self.model.predict_on_batch(batch)
+        output = getattr(self.model, "regularized_output", None)
+        names = base_model.output_names(self.model)
+        return outputs.part(found, outputs.key_of("the model's outputs", found, output, names))
 
 
 class NonFiniteError(ValueError):

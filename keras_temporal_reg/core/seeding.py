@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -87,12 +87,25 @@ def call_in_training(
     an argument `seed` that has no default, or None, gets `seed`, two integers for stateless random
     ops: each step then draws the same numbers in a resumed run.
     """
-    call = getattr(function, "call", function)
-    try:
-        parameters = inspect.signature(call).parameters
-    except (TypeError, ValueError):
+    parameters = _parameters(getattr(function, "call", function))
+    if parameters is None:
         return function(images)
     options: dict[str, Any] = {"training": True} if "training" in parameters else {}
     if "seed" in parameters and parameters["seed"].default in (None, inspect.Parameter.empty):
         options["seed"] = seed
     return function(images, **options)
+
+
+def takes_seed(function: Callable[..., Any]) -> bool:
+    """Whether a function has an argument `seed`; True where Python cannot tell."""
+    parameters = _parameters(function)
+    if parameters is None or "seed" in parameters:
+        return True
+    return any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return None

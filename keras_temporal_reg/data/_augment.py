@@ -69,20 +69,26 @@ def check_augmentation(name: str, layer: Any) -> None:
 
 
 def augment_batch(
-    layer: ImageFunction, x: Any, y: tf.Tensor, sample_weight: Any = None
+    layer: ImageFunction, x: Any, y: Any, sample_weight: Any = None
 ) -> tuple[Any, ...]:
     """Augment one batch, as `augment` does.
 
     Args:
         layer: as in `augment`.
         x: any nest of tensors, ``()`` for none.
-        y: ``(batch, height, width, channels)``.
+        y: ``(batch, height, width, channels)``, or a list or dict for several outputs.
         sample_weight: one number per sample or per pixel.
 
     Returns:
         ``(x, y)``, or ``(x, y, sample_weight)`` if that was given.
     """
-    validation.image_batch("y", y)
+    if not tf.nest.is_nested(y):
+        validation.image_batch("y", y)
+    if tf.nest.is_nested(sample_weight):
+        raise ValueError(
+            "sample_weight must be one tensor to be augmented with the images. Received: a "
+            f"{type(sample_weight).__name__}"
+        )
     parts = (x, y) if sample_weight is None else (x, y, sample_weight)
     flat = tf.nest.flatten(parts)
     chosen = [n for n, tensor in enumerate(flat) if is_image(tensor)]

@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import warnings
 from typing import Any
 
 import tensorflow as tf
 
 from keras_temporal_reg import image, transforms
+from keras_temporal_reg.core import seeding
 
 
 def is_built_in(transform: Any) -> bool:
     """Whether a transform is one of this package, which keeps no state and compiles."""
     return transform is None or type(transform) in (transforms.RandomAffine, transforms.RandomFlow)
+
+
+def check_transform(transform: Any) -> None:
+    """Check the methods of a transform; None has none.
+
+    Raises:
+        TypeError: if `sample` or `apply` is missing, or cannot be called as here.
+    """
+    if transform is None:
+        return
+    needed = (
+        "transform must be None or have the methods sample(batch_size, height, width, seed=None) "
+        "and apply(images, transforms), as RandomAffine does. Received: "
+    )
+    if not all(callable(getattr(transform, name, None)) for name in ("sample", "apply")):
+        raise TypeError(f"{needed}{transform!r}")
+    takes_seed = seeding.takes_seed(transform.sample)
+    for name, count in (("sample", 3), ("apply", 2)):
+        method = getattr(transform, name)
+        options = {"seed": 0} if name == "sample" and takes_seed else {}
+        try:
+            inspect.signature(method).bind(*range(count), **options)
+        except TypeError as error:
+            raise TypeError(f"{needed}{name}{inspect.signature(method)}: {error}") from None
+        except ValueError:  # Python cannot look into the method
+            continue
+    if not takes_seed:
+        warnings.warn(
+            f"transform.sample of {transform!r} has no argument `seed`, two integers for stateless "
+            "random ops: a run that is resumed or repeated draws other transforms",
+            stacklevel=4,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +97,8 @@ class Motion:
 
 
 def draw(transform: Any, count: Any, x_size: tuple[Any, Any], seed: Any) -> Motion:
-    """Draw T for `count` samples, on the pixel grid of x; `seed` determines it."""
+    """Draw T for `count` samples, on the pixel grid of x; `seed` determines it, if it is taken."""
     if transform is None:
         return Motion(None, transforms.identity(count), x_size, count)
-    return Motion(transform, transform.sample(count, *x_size, seed=seed), x_size, count)
+    options = {"seed": seed} if seeding.takes_seed(transform.sample) else {}
+    return Motion(transform, transform.sample(count, *x_size, **options), x_size, count)

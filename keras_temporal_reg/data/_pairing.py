@@ -17,13 +17,15 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_temporal_reg import image
-from keras_temporal_reg.core import seeding, validation, xla
+from keras_temporal_reg.core import outputs, seeding, validation, xla
 from keras_temporal_reg.data import _motion, _paired_target
 from keras_temporal_reg.data._batches import (
     ImageFunction,
+    as_tensor,
     check_batches,
     is_image,
     is_weight_per_pixel,
+    warn_of_channels_first,
 )
 from keras_temporal_reg.data._motion import Motion
 
@@ -45,7 +47,8 @@ def pair_with_transformed(
 
     Each epoch draws new transforms; with a seed, another run draws the same ones. The model's
     metrics see the paired target: wrap them in `metrics.Unpaired`. Scale and augment before
-    pairing: a target that is changed afterwards is an error, and under XLA a loss of NaN.
+    pairing: a target that is changed afterwards is an error, and under XLA a loss of NaN. Losses
+    that the model adds itself (activity regularizers) see samples and counterparts.
 
     Args:
         dataset: batches ``(x, y)`` or ``(x, y, sample_weight)``. x is an image tensor, or any nest
@@ -81,6 +84,13 @@ def pair_with_transformed(
         (TensorShape([4, 16, 16, 1]), TensorShape([4, 16, 16, 2]))
     """
     check_batches(dataset)
+    y = dataset.element_spec[1]
+    if outputs.count(y) > 1:
+        raise ValueError(
+            "dataset must have one y per sample: on paired data, Keras would train the other "
+            "outputs of a model on the counterparts too. Use RegularizedModel(base_model, "
+            f"output=...) for a model of several outputs. Received: y with {outputs.count(y)} parts"
+        )
     options = Options(transform, perturbation, make_input, pair_fraction).checked()
     seeds = seeding.seed_pairs(seeding.chosen_seed(transform, seed))
 
@@ -104,12 +114,7 @@ class Options(NamedTuple):
 
     def checked(self) -> Options:
         """These options, or an error that names the one that does not fit."""
-        t = self.transform
-        if t is not None and not all(callable(getattr(t, n, None)) for n in ("sample", "apply")):
-            raise TypeError(
-                "transform must be None or have the methods `sample` and `apply`, as RandomAffine "
-                f"does. Received: {t!r}"
-            )
+        _motion.check_transform(self.transform)
         for name in ("perturbation", "make_input"):
             value = getattr(self, name)
             if value is not None and not callable(value):
@@ -133,7 +138,8 @@ def pair(
     perturbation: ImageFunction | None = None,
     make_input: ImageFunction | None = None,
     pair_fraction: float = 1.0,
-) -> tuple[Any, tf.Tensor, Any]:
+    output: str | int | None = None,
+) -> tuple[Any, Any, Any]:
     """Pair one batch, for a training loop of your own.
 
     The losses of this package take what it returns: ``loss(y_true, model(x))``.
@@ -141,23 +147,28 @@ def pair(
     Args:
         x: image tensor of B samples, or any nest of tensors with at least one image tensor. Images
             are moved by one T, each on its own pixel grid; other tensors are repeated.
-        y: ``(B, height, width, channels)``, the target images.
+        y: ``(B, height, width, channels)``, the target images; or a list or dict of the targets
+            of several outputs, one of which are these images.
         transform: draws T, see `RandomAffine` and `RandomFlow`; None is the identity.
         seed: two integers that determine the draw of T, such as ``(0, step)``; new ones in each
             step.
         sample_weight: None, ``(B,)``, ``(B, height, width)`` or ``(B, height, width, 1)``; weights
-            per pixel move with their pixels.
+            per pixel move with their pixels. For several outputs, one for all of them, or a list or
+            dict like y.
         perturbation: a layer or function applied to the counterparts' images.
         make_input: makes the counterpart of x from T(y), in place of T(x). It and `perturbation`
             get two integers if they have an argument `seed`.
         pair_fraction: share of the samples that get a counterpart, in (0, 1].
+        output: which target of several is paired, its key or its place in the list. The others
+            keep one row per sample, and so do their weights.
 
     Returns:
         ``x``, ``y_true`` and ``sample_weight``, each sample followed by its counterpart, if it has
         one. `y_true` has one more channel, which carries T to the loss.
 
     Raises:
-        ValueError: for tensors of the wrong rank, or sizes that one motion cannot fit.
+        ValueError: for tensors of the wrong rank, sparse or ragged tensors, sizes that one motion
+            cannot fit, or several targets without `output`.
 
     Example:
         >>> import tensorflow as tf, keras_temporal_reg as ktr
@@ -167,40 +178,57 @@ def pair(
         (TensorShape([8, 16, 16, 3]), TensorShape([8, 16, 16, 4]))
     """
     options = Options(transform, perturbation, make_input, pair_fraction)
-    y = _as_target(y)
-    x = tf.nest.map_structure(tf.convert_to_tensor, x)
+    key = outputs.key_of("y", y, output)
+    target = _as_target(outputs.part(y, key))
+    x = tf.nest.map_structure(as_tensor, x)
     first_image = _first_image(x)
-    _check_sizes(image.spatial_shape(first_image), image.spatial_shape(y))
-    if sample_weight is not None:
-        sample_weight = tf.convert_to_tensor(sample_weight)
+    _check_sizes(image.spatial_shape(first_image), image.spatial_shape(target))
+    warn_of_channels_first(x=first_image, y=target)
+    y = outputs.mapped(y, key, lambda _: target, as_tensor)
+    if outputs.count(y) > 1 and not outputs.is_nested(sample_weight):
+        # Keras would take the weights of the paired rows for all outputs.
+        sample_weight = outputs.mapped(y, key, lambda _: sample_weight, lambda _: sample_weight)
+    sample_weight = outputs.in_structure_of(y, sample_weight)
+    sample_weight = outputs.mapped(sample_weight, key, tf.convert_to_tensor, tf.convert_to_tensor)
 
-    def pair_batch(x: Any, y: tf.Tensor, sample_weight: Any, seed: Any) -> Any:
-        return _pair(options, x, y, sample_weight, seed)
+    def pair_batch(x: Any, y: Any, sample_weight: Any, seed: Any) -> Any:
+        return _pair(options, x, y, sample_weight, seed, key)
 
-    numeric = all(t.dtype.is_floating or t.dtype.is_integer for t in tf.nest.flatten(x))
-    if options.compiles() and numeric and image.compiles_here(y, first_image):
+    numeric = all(t.dtype.is_floating or t.dtype.is_integer for t in tf.nest.flatten((x, y)))
+    if options.compiles() and numeric and image.compiles_here(target, first_image):
         pair_batch = xla.compiled(pair_batch)
     return pair_batch(x, y, sample_weight, seed)
 
 
 def _pair(
-    options: Options, x: Any, y: tf.Tensor, sample_weight: Any, seed: Any
-) -> tuple[Any, tf.Tensor, Any]:
-    batch = _paired_target.axis_size(y, 0)
+    options: Options, x: Any, y: Any, sample_weight: Any, seed: Any, key: Any
+) -> tuple[Any, Any, Any]:
+    batch = _paired_target.axis_size(outputs.part(y, key), 0)
     count = _number_of_counterparts(batch, options.pair_fraction)
     if options.pair_fraction < 1.0:
         x, y, sample_weight = _rolled((x, y, sample_weight), _random_start(seed, batch))
+    target = outputs.part(y, key)
     motion = _motion.draw(options.transform, count, image.spatial_shape(_first_image(x)), seed)
-    moved_x, moved_y = _counterparts(options, motion, x, y, seed)
+    moved_x, moved_y = _counterparts(options, motion, x, target, seed)
     paired_x = tf.nest.map_structure(
         lambda a, b: _paired_target.interleave(a, b, count), x, moved_x
     )
-    paired_y = _paired_target.interleave(y, moved_y, count)
-    y_true = _paired_target.encode(paired_y, motion.on_grid_of(y), batch, count)
-    if sample_weight is None:
-        return paired_x, y_true, None
-    moved_weight = _move_weight(sample_weight, motion, image.spatial_shape(y))
-    return paired_x, y_true, _paired_target.interleave(sample_weight, moved_weight, count)
+    paired_y = _paired_target.interleave(target, moved_y, count)
+    y_true = _paired_target.encode(paired_y, motion.on_grid_of(target), batch, count)
+
+    def paired_weight(weight: tf.Tensor) -> tf.Tensor:
+        moved_weight = _move_weight(weight, motion, image.spatial_shape(target))
+        return _paired_target.interleave(weight, moved_weight, count)
+
+    return (
+        paired_x,
+        outputs.mapped(y, key, lambda _: y_true, _unchanged),
+        outputs.mapped(sample_weight, key, paired_weight, _unchanged),
+    )
+
+
+def _unchanged(tensor: tf.Tensor) -> tf.Tensor:
+    return tensor
 
 
 def _counterparts(
@@ -231,17 +259,12 @@ def _perturb(perturbation: ImageFunction, x: Any, seed: Any) -> Any:
             if is_image(tensor):
                 own_seed = _fold_in(seed, 2 + number)
                 perturbed = seeding.call_in_training(perturbation, tensor, own_seed)
-                flat[number] = tf.cast(perturbed, tensor.dtype)
+                flat[number] = _in_dtype_of(tensor, perturbed)
     return tf.nest.pack_sequence_as(x, flat)
 
 
 def _as_target(y: Any) -> tf.Tensor:
-    if tf.nest.is_nested(y):
-        raise ValueError(
-            f"y must be one batch of images; models with several outputs are not supported. "
-            f"Received: a {type(y).__name__} of {len(tf.nest.flatten(y))} tensors"
-        )
-    y = tf.convert_to_tensor(y)
+    y = as_tensor(y)
     validation.image_batch("y", y)
     return y if y.dtype.is_floating else tf.cast(y, tf.float32)
 
@@ -321,8 +344,15 @@ def _rolled(tensors: Any, start: tf.Tensor) -> Any:
     return tf.cond(start > 0, lambda: tf.nest.map_structure(rolled, tensors), lambda: tensors)
 
 
+def _in_dtype_of(tensor: tf.Tensor, made: Any) -> tf.Tensor:
+    """Rounded and clipped for whole numbers, where a cast would cut off and wrap around."""
+    if tensor.dtype.is_integer and made.dtype.is_floating:
+        return tf.saturate_cast(tf.round(made), tensor.dtype)
+    return tf.cast(made, tensor.dtype)
+
+
 def _as_counterpart(made: Any, x: tf.Tensor) -> tf.Tensor:
-    made = tf.cast(made, x.dtype)
+    made = _in_dtype_of(x, made)
     if not made.shape[1:].is_compatible_with(x.shape[1:]):
         raise ValueError(
             "the counterpart of x must have the shape of x. Received: "

@@ -56,14 +56,24 @@ def with_teacher(dataset: tf.data.Dataset, teacher: Any) -> tf.data.Dataset:
     return dataset.map(teach, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def targets_of(teacher: Any, x: Any) -> tf.Tensor:
-    """What the teacher makes of a batch, float32, without a gradient.
+def targets_of(teacher: Any, x: Any, several: bool = False) -> Any:
+    """What the teacher makes of a batch, without a gradient.
+
+    Args:
+        teacher: a Keras model, or a function of x.
+        x: a batch of inputs.
+        several: whether it may return several outputs, which are then returned as they are.
+
+    Returns:
+        The images, float32, or several outputs in their structure.
 
     Raises:
-        ValueError: if that is not one batch of images.
+        ValueError: if that is not one batch of images, where it must be.
     """
     y = teacher(x, training=False) if isinstance(teacher, keras.layers.Layer) else teacher(x)
     tensors = tf.nest.flatten(y)
+    if several and len(tensors) > 1:
+        return tf.nest.map_structure(tf.stop_gradient, y)
     if len(tensors) != 1 or tensors[0].shape.rank != 4:
         raise ValueError(
             "teacher must return one batch of images (batch, height, width, channels). Received: "

@@ -41,3 +41,16 @@ def test_draws_of_an_object_go_on_in_a_graph():
 def test_a_wrong_seed_is_named(seed):
     with pytest.raises(ValueError, match="seed must be a whole number of at least 0"):
         seeding.checked(seed)
+
+
+@pytest.mark.parametrize(
+    "function, takes",
+    [
+        (lambda x, seed=None: x, True),
+        (lambda x, **options: x, True),
+        (lambda x: x, False),
+        (max, True),  # Python cannot look into it
+    ],
+)
+def test_whether_a_function_takes_a_seed(function, takes):
+    assert seeding.takes_seed(function) is takes

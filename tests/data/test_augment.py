@@ -182,3 +182,10 @@ def test_augmentation_that_cannot_be_called_is_refused():
         ktr.data.augment(samples(), keras.layers.RandomFlip())
     with pytest.raises(ValueError, match="dataset must be batched"):
         ktr.data.augment(tf.data.Dataset.from_tensor_slices(samples()), keras.layers.RandomFlip())
+
+
+def test_weights_of_several_outputs_are_refused():
+    images = tf.zeros((2, 8, 8, 1))
+    data = tf.data.Dataset.from_tensors((images, {"a": images}, {"a": tf.ones(2)}))
+    with pytest.raises(ValueError, match="sample_weight must be one tensor to be augmented"):
+        ktr.data.augment(data, tf.identity)

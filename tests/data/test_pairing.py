@@ -327,8 +327,8 @@ IMAGES = np.zeros((2, 6, 8, 1), np.float32)
     ("arguments", "match"),
     [
         ({"y": IMAGES[..., 0]}, "y must be a batch of images of rank 4"),
-        ({"y": [IMAGES, IMAGES]}, "y must be one batch of images; models with several outputs"),
-        ({"y": {"a": IMAGES}}, "y must be one batch of images; models with several outputs"),
+        ({"y": [IMAGES, IMAGES]}, r"output must say which one of y .* one of 0, 1\. Received"),
+        ({"y": {"a": [IMAGES]}}, "y must be one value, or a flat list or dict"),
         ({"x": IMAGES[..., 0]}, "x must hold a batch of images of rank 4"),
         ({"x": {"a": IMAGES[:, 0, 0]}}, "x must hold a batch of images of rank 4"),
         ({"y": np.zeros((2, 12, 8, 1))}, "y must have the aspect of x"),

@@ -61,8 +61,8 @@ def loss_of(name, alpha=0.7):
     return getattr(ktr.losses, name)(alpha=alpha)
 
 
-def compiled(model, loss):
-    model.compile(keras.optimizers.SGD(RATE), loss, jit_compile=False)
+def compiled(model, loss, **options):
+    model.compile(keras.optimizers.SGD(RATE, **options), loss, jit_compile=False)
     return model
 
 
@@ -150,11 +150,27 @@ def split_pairs():
     return "none"
 
 
+def accumulated():
+    """The errors of gradients that are accumulated: of plain Keras, and of a regularized model."""
+    errors = []
+    jacobian = loss_of("SparseJacobianLoss")
+    for wrap, loss in ((lambda base: base, "mse"), (ktr.RegularizedModel, jacobian)):
+        try:
+            with strategy.scope():
+                model = compiled(wrap(network()), loss, gradient_accumulation_steps=2)
+            model.fit(dataset(X, Y), verbose=0)
+        except (NotImplementedError, RuntimeError) as error:
+            errors.append(f"{type(error).__name__}: {error}")
+    return errors
+
+
 def main(cases, output):
     kept = {"replicas": strategy.num_replicas_in_sync}
     for case in cases.split(","):
         if case == "split pairs":
             kept[case] = split_pairs()
+        elif case == "accumulated":
+            kept[case] = accumulated()
         else:
             kept |= {f"{case}/{n}": v for n, v in enumerate(CASES[case]().get_weights())}
     np.savez(output, **kept)

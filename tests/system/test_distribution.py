@@ -118,7 +118,7 @@ def furthest(a, b):
 # One test, since each process takes its time to begin.
 @pytest.mark.slow
 def test_two_devices_train_what_one_process_does(tmp_path):
-    cases = [*distributed.CASES, "split pairs"]
+    cases = [*distributed.CASES, "split pairs", *(["accumulated"] if KERAS_3 else [])]
     (mirrored,) = in_processes([{"TEST_DEVICES": "2"}], cases, tmp_path)
     assert mirrored["replicas"] == 2
     for case in SAME:
@@ -135,6 +135,12 @@ def test_two_devices_train_what_one_process_does(tmp_path):
     expected = step_by_step(loss, distributed.OneMotion(), rows, 2, batch=ODD)
     assert_same(weights(mirrored, "for each replica"), expected)
     assert re.search(r"split pairs.*multiple of.*RegularizedModel", str(mirrored["split pairs"]))
+
+    # Plain Keras cannot accumulate gradients on several devices; the wrapper says so.
+    if KERAS_3:
+        of_keras, own = mirrored["accumulated"]
+        assert of_keras.startswith("RuntimeError") and "merge_call" in of_keras
+        assert re.search(r"NotImplementedError: .*gradient_accumulation_steps.*2 replicas", own)
 
 
 several_workers = pytest.mark.skipif(KERAS_3, reason="Keras 3 cannot train on several workers")
