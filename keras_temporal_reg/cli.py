@@ -364,7 +364,7 @@ def _add_demo(commands: Any) -> None:
         "make a colorization network temporally stable, and see it on real clips",
         "Train a small colorization network on stills of real clips, fine-tune it without and with "
         "the regularizers, choose the best blend of these on other stills, and measure it on later "
-        "frames of the clips against the plain fine-tuning.",
+        "frames of the clips against the plain fine-tuning. Also steady it on one of the clips.",
     )
     add = parser.add_argument
     add("--output", **cli_options.FOLDER, default=Path("demo-output"), help="folder of the results")
