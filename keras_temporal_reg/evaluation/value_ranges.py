@@ -120,7 +120,7 @@ def _find(model: Any, trials: _Trials, task: tasks.Task) -> ValueRange:
         outputs = trials.outputs(UNIT, is_picture)
         if trials.distance(UNIT, outputs) > _FAR:
             others = ((BYTE, trials.outputs(BYTE, is_picture)), (SIGNED, SIGNED))
-            near = (each for each in others if is_picture and trials.distance(*each) < _NEAR)
+            near = (each for each in others if is_picture and trials.distance(*each) < _near(each))
             inputs, outputs = next(near, (UNIT, outputs))
             if inputs != UNIT:
                 reason = "with these its results are near its input, and with 0 to 1 far from it"
@@ -128,7 +128,7 @@ def _find(model: Any, trials: _Trials, task: tasks.Task) -> ValueRange:
         inputs, outputs, reason = SIGNED, SIGNED, "the network ends with tanh"
         if trials.distance(SIGNED, SIGNED) > _FAR:
             others = ((UNIT, SIGNED), (UNIT, UNIT), (BYTE, SIGNED))
-            near = (each for each in others if trials.distance(*each) < _NEAR)
+            near = (each for each in others if trials.distance(*each) < _near(each))
             inputs, outputs = next(near, (SIGNED, SIGNED))
     else:
         outputs = SIGNED if has_tanh else trials.outputs(inputs, is_picture)
@@ -137,6 +137,12 @@ def _find(model: Any, trials: _Trials, task: tasks.Task) -> ValueRange:
         return ValueRange(inputs, reason, reason == DEFAULT.reason, warning)
     found = ", outputs by its last layer" if has_tanh else ", outputs by its results"
     return ValueRange((*inputs, *outputs), reason + found, warning=warning)
+
+
+def _near(ranges: tuple[Range, Range]) -> float:
+    """The most distance of a network that works in these ranges, of inputs and outputs."""
+    # From -1 to 1, results of any network are half as far from 0, grey, in units of the range.
+    return _NEAR / 2 if SIGNED in ranges else _NEAR
 
 
 class _Trials:

@@ -31,6 +31,7 @@ def save_network(path, scale):
     return path
 
 
+@pytest.mark.slow
 def test_measures_are_against_the_colours_that_it_does_not_see(problem_and_split, tmp_path):
     problem, split = problem_and_split
     original = save_network(tmp_path / "original.keras", scale=0.1)

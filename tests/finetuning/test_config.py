@@ -147,6 +147,7 @@ def test_settings_are_json_and_hold_what_a_resumed_run_must_repeat():
         "clip",
         "reference",
         "allow_code",
+        "custom_objects",
         "logs",
         "resume",
         "show_progress",
