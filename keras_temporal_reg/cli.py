@@ -382,7 +382,7 @@ def _add_demo(commands: Any) -> None:
     )
     for name, least, of in (
         ("tuning_steps", 1, "of each fine-tuning"),
-        ("steady_steps", 0, "of each method of steadying a clip without ground truth; 0: not done"),
+        ("steady_steps", 0, "of steadying a clip without ground truth; 0: not done"),
     ):
         count = cli_options.checked(int, validation.whole_number, least)
         flag, default = f"--{name.replace('_', '-')}", getattr(DemoConfig, name)

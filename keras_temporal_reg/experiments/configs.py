@@ -107,7 +107,7 @@ class DemoConfig:
         steps: of training the network that is steadied. The default is until convergence: a network
             that still learns differs more from run to run than any regularizer changes it.
         tuning_steps: of each member.
-        steady_steps: of steadying the network on a clip, by each method; 0 leaves that out.
+        steady_steps: of steadying the network on a clip; 0 leaves that out.
         seed: the same seed gives the same numbers.
 
     Raises:
@@ -119,7 +119,7 @@ class DemoConfig:
     contrast: float = FinetuneConfig.contrast
     steps: int = 6000
     tuning_steps: int = 2000
-    steady_steps: int = 150
+    steady_steps: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -335,7 +335,8 @@ def _show_steadied(console: Any, found: Mapping[str, Any]) -> None:
     table.add_row("steadied on the clip", *_texts(steadied))
     table.add_row(f"steadied / {NAMES['before']}", *_changes(before, steadied), style="bold")
     console.print(table)
-    console.print(f"In {found['seconds']:.0f} s, as ktr steady does: {found['verdict']}")
+    console.print(f"In {found['seconds']:.0f} s, as ktr steady does. {found['reason']}")
+    console.print(f"By the colours that it did not see: {found['verdict']}")
 
 
 def _table(title: str) -> Any:
