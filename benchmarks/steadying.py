@@ -13,12 +13,14 @@ output, contrast and temporal error are those of `metrics.stability`. Results go
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import shutil
 import tempfile
 import time
 
+import cv2
 import numpy as np
 from tensorflow import keras
 
@@ -47,7 +49,38 @@ def enhancement_net(channels: int = 16) -> keras.Model:
     return keras.Model(x, layers.Conv2D(3, 3, padding="same")(h))
 
 
+def style_net(channels: int = 16) -> keras.Model:
+    """RGB to RGB: a U-Net that begins at half resolution."""
+    layers = keras.layers
+    x = keras.Input((None, None, 3))
+    h = layers.Conv2D(channels, 5, strides=2, padding="same", activation="relu")(x)
+    skips = []
+    for level in range(3):
+        h = layers.Conv2D(channels * 2**level, 3, padding="same", activation="relu")(h)
+        skips.append(h)
+        h = layers.MaxPooling2D()(h)
+    h = layers.Conv2D(8 * channels, 3, padding="same", activation="relu")(h)
+    for level in reversed(range(3)):
+        h = layers.Concatenate()([layers.UpSampling2D()(h), skips[level]])
+        h = layers.Conv2D(channels * 2**level, 3, padding="same", activation="relu")(h)
+    return keras.Model(x, layers.Conv2DTranspose(3, 4, strides=2, padding="same")(h))
+
+
+def paint(rgb: np.ndarray) -> np.ndarray:
+    """A picture in [0, 1] as if it was painted: areas of one colour, of few brightnesses."""
+    areas = cv2.pyrMeanShiftFiltering(image_files.to_uint8(rgb), 8, 24)
+    few = (areas // 43 * 43 + 21).astype(np.uint8)
+    return cv2.medianBlur(few, 5).astype(np.float32) / np.float32(255.0)
+
+
+def encode_style(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    painted = paint(rgb) if rgb.ndim == 3 else np.stack([paint(frame) for frame in rgb])
+    return rgb.astype(np.float32), painted
+
+
+STYLE = dataclasses.replace(tasks.restoration, name="style", encode=encode_style)
 TRAINED = {
+    "style": style_net,
     "low-light": enhancement_net,
     "sensor-denoising": enhancement_net,
     "super-resolution": lambda channels: networks.super_resolution_net(2, channels),
@@ -119,7 +152,10 @@ def main() -> None:
     else:
         photographs = datasets.shipped_photographs()
         problem = datasets.of_clips(
-            tasks.find(given.task), TRAINED[given.task], splits, photographs
+            STYLE if given.task == "style" else tasks.find(given.task),
+            TRAINED[given.task],
+            splits,
+            photographs,
         )
         models = [train(problem, given.seed, folder / f"{given.task}-{given.seed}.keras")]
     rows = []
