@@ -1,13 +1,14 @@
 """Steady networks on clips whose ideal output is known, and hidden from `ktr.steady`.
 
     python benchmarks/steadying.py demo-output [demo-output-1 ...] [--minutes 3]
-    python benchmarks/steadying.py --task low-light [--seed 0]
+    python benchmarks/steadying.py --task hdr [--seed 0]
 
 The network of each `original.keras`, of `ktr demo`, is steadied on the luma of the second half of
 each shot of each clip. With a task of `TRAINED`, a network is trained first, on the stills and
 photographs of the demo, and steadied on the inputs of that task. Flicker, PSNR against the ideal
 output, contrast and temporal error are those of `metrics.stability`. Results go to
-`benchmarks/results/steadying.json`, or `steadying-TASK.json`.
+`benchmarks/results/steadying.json`, or `steadying-TASK.json`. For HDR, generated scenes are trained
+on, and others under a moving camera, whose motion is known exactly, are steadied on.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from keras_temporal_reg.experiments.configs import ExperimentConfig
 from keras_temporal_reg.io import image_files
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "steadying.json"
-STEPS = 3000  # of the training for a task
+STEPS = 1500  # of the training for a task
+PICTURES = 24  # scenes, or stills of each clip, to train on
 SHOWN = ("flicker", "psnr", "contrast_ratio", "temporal_error")
 
 
@@ -49,7 +51,7 @@ def enhancement_net(channels: int = 16) -> keras.Model:
     return keras.Model(x, layers.Conv2D(3, 3, padding="same")(h))
 
 
-def style_net(channels: int = 16) -> keras.Model:
+def unet(channels: int = 16) -> keras.Model:
     """RGB to RGB: a U-Net that begins at half resolution."""
     layers = keras.layers
     x = keras.Input((None, None, 3))
@@ -80,27 +82,37 @@ def encode_style(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 STYLE = dataclasses.replace(tasks.restoration, name="style", encode=encode_style)
 TRAINED = {
-    "style": style_net,
+    "hdr": unet,
+    "style": unet,
     "low-light": enhancement_net,
     "sensor-denoising": enhancement_net,
     "super-resolution": lambda channels: networks.super_resolution_net(2, channels),
 }
 
 
+def problem_of(task: str, splits: list[datasets.SplitClip]) -> datasets.Problem:
+    """What to train and to steady on."""
+    if task == "hdr":
+        scenes = datasets.problem("hdr", ExperimentConfig(), None)
+        # All of the picture is predicted, and measured.
+        return dataclasses.replace(scenes, network=TRAINED[task], weight=None)
+    its_task = STYLE if task == "style" else tasks.find(task)
+    return datasets.of_clips(its_task, TRAINED[task], splits, datasets.shipped_photographs())
+
+
 def train(problem: datasets.Problem, seed: int, path: pathlib.Path) -> pathlib.Path:
     """Train a network on pictures, without a regularizer, and save it."""
     keras.utils.set_random_seed(seed)
     config = ExperimentConfig(base_steps=STEPS)
-    setting = runner.Setting(problem, config, problem.pictures(12), seed)
+    setting = runner.Setting(problem, config, problem.pictures(PICTURES), seed)
     network = problem.network(config.channels)
     network.set_weights(runner.train_base(setting, lambda steps: None).weights)
+    path.parent.mkdir()
     saved_models.save(network, path, "keras")
     return path
 
 
-def steady(
-    original: pathlib.Path, split: datasets.SplitClip, clip: datasets.ClipArrays, options: dict
-) -> dict:
+def steady(original: pathlib.Path, name: str, clip: datasets.ClipArrays, options: dict) -> dict:
     """Steady a network on a clip, and measure the original and the result with the hidden truth."""
     with tempfile.TemporaryDirectory() as folder:
         frames = pathlib.Path(folder) / "frames"
@@ -116,8 +128,8 @@ def steady(
         clip.measures(inference.runner(model, *clip.x.shape[1:])(clip.x)) for model in models
     )
     return {
-        "network": f"{original.parent.name}/{original.name}",
-        "clip": split.name,
+        "network": "/".join(original.parts[-2:]),
+        "clip": name,
         "before": {key: before[key] for key in SHOWN},
         "after": {key: after[key] for key in SHOWN},
         "reference": {"flicker": clip.floor},
@@ -150,19 +162,14 @@ def main() -> None:
         problem = datasets.of_clips(tasks.colorization, networks.colorization_unet, splits, [])
         models = [output / "original.keras" for output in given.outputs]
     else:
-        photographs = datasets.shipped_photographs()
-        problem = datasets.of_clips(
-            STYLE if given.task == "style" else tasks.find(given.task),
-            TRAINED[given.task],
-            splits,
-            photographs,
-        )
-        models = [train(problem, given.seed, folder / f"{given.task}-{given.seed}.keras")]
+        problem = problem_of(given.task, splits)
+        models = [train(problem, given.seed, folder / given.task / f"seed-{given.seed}.keras")]
     rows = []
     for model in models:
-        for split, clip in zip(splits, problem.clips):
+        for number, clip in enumerate(problem.clips):
             started = time.monotonic()
-            row = steady(model, split, clip, options)
+            name = f"scene {number}" if given.task == "hdr" else splits[number].name
+            row = steady(model, name, clip, options)
             rows.append(row)
             before, after = row["before"], row["after"]
             print(
