@@ -30,9 +30,9 @@ MARKERS = {
     "experiments": ["tools"],
     "finetuning": ["tools", "stacks", "keras"],
     "fuzz": ["tools"],
-    "io": ["tools", "stacks", "wheel"],
+    "io": ["tools", "stacks"],
     "project": [],
-    "steadying": ["tools", "stacks", "keras"],
+    "steadying": ["tools", "stacks"],
     "system": ["system", "stacks", "keras"],
     "test_cli.py": ["tools", "wheel"],
 }

@@ -81,6 +81,7 @@ OTHER_TESTS = {
     "fuzz",
     "project",
     "system",
+    "evaluation/test_clip_looks.py",
     "io/test_untrusted_images.py",
     "io/video/test_untrusted_clips.py",
 }
