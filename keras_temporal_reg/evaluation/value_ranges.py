@@ -199,7 +199,7 @@ class _Trials:
         if before < 0.5 and after > _AT_ONE_END:
             found = f"{100 * after:.0f} % of the network's results are black, white or beyond"
         elif self._is_known and self._is_worse_than_a_constant(unit):
-            found = "the network's results are further from the targets than one even color"
+            found = "the network's results are further from the targets than one even colour"
         else:
             return None
         return (

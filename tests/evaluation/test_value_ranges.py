@@ -164,7 +164,7 @@ def test_results_worse_than_one_color_are_warned_of_where_the_target_is_known(im
     assert not value_ranges.find(inverted, tasks.restoration, image).notes
     assert not value_ranges.find(inverted, tasks.restoration, image, 1.0 - image).notes
     (warning,) = value_ranges.find(inverted, tasks.restoration, image, image).notes
-    assert "further from the targets than one even color" in warning
+    assert "further from the targets than one even colour" in warning
 
 
 def test_a_model_that_does_not_fit_is_left_to_the_caller(image):
