@@ -144,7 +144,7 @@ def _results(
             x = np.stack([task.input(video.to_float32(frame.pixels)) for frame in chunk])
             if run is None:
                 found = value_ranges.find(model, task, x[0], given=value_range)
-                notes += () if value_range else found.notes
+                notes += found.notes
                 height, width, channels = x.shape[1:]
                 run = inference.runner(model, height, width, channels, memory, found.values)
             for image, frame in zip(task.decode(x, run(x)), chunk):

@@ -43,19 +43,17 @@ class ValueRange:
     Attributes:
         values: lowest and highest of its inputs; then of its outputs where these differ.
         reason: what they were found from, as a phrase.
-        is_default: whether nothing told them.
         warning: a sentence where they seem to be wrong.
     """
 
     values: tuple[float, ...]
     reason: str
-    is_default: bool = False
     warning: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user: what was taken where it is not 0 to 1, and a warning."""
-        said = () if self.values == UNIT else (self.describe(),)
+        """Sentences for the user: what was found where it is not 0 to 1, and a warning."""
+        said = () if self.values == UNIT or self.reason == _GIVEN else (self.describe(),)
         return said if self.warning is None else (*said, self.warning)
 
     def describe(self) -> str:
@@ -67,7 +65,8 @@ class ValueRange:
         )
 
 
-DEFAULT = ValueRange(UNIT, "the default", is_default=True)
+_GIVEN = "as given"
+DEFAULT = ValueRange(UNIT, "the default")
 
 
 def find(
@@ -100,7 +99,7 @@ def find(
         (0.0, 255.0, 0.0, 1.0)
     """
     if given is not None:
-        return ValueRange(tuple(float(number) for number in given), "as given")
+        return ValueRange(tuple(float(number) for number in given), _GIVEN)
     try:
         return _find(model, _Trials(model, x, y), task)
     # The caller runs the model too, and has more to say of it.
@@ -134,9 +133,9 @@ def _find(model: Any, trials: _Trials, task: tasks.Task) -> ValueRange:
         outputs = SIGNED if has_tanh else trials.outputs(inputs, is_picture)
     warning = trials.warning(inputs, outputs) if is_picture else None
     if inputs == outputs:
-        return ValueRange(inputs, reason, reason == DEFAULT.reason, warning)
+        return ValueRange(inputs, reason, warning)
     found = ", outputs by its last layer" if has_tanh else ", outputs by its results"
-    return ValueRange((*inputs, *outputs), reason + found, warning=warning)
+    return ValueRange((*inputs, *outputs), reason + found, warning)
 
 
 def _near(ranges: tuple[Range, Range]) -> float:

@@ -157,7 +157,7 @@ def finetune(
         skipped=skipped,
         trainings=trainings,
         members=kept,
-        notes=() if config.value_range else job.value_range.notes,
+        notes=job.value_range.notes,
         seconds=round(sum(history.seconds for history in trainings.values()), 1),
         versions=saved_models.versions(),
     )
@@ -182,8 +182,7 @@ def _prepare(
     sample = data.first_sample(inputs, folder, task, has_teacher=taught)
     found = value_ranges.find(base, task, *sample, given=config.value_range)
     task = tasks.with_value_range(task, *found.values)
-    if config.value_range is None:
-        progress.say(config.show_progress and bool(found.notes), " ".join(found.notes))
+    progress.say(config.show_progress and bool(found.notes), " ".join(found.notes))
     images = data.prepare(inputs, folder, task, shape, config, has_teacher=taught)
     settings = {**_settings(config, base, images), "has_teacher": taught}
     run = RunFolder(output.parent / f".{output.name}.training", settings)

@@ -87,7 +87,7 @@ def blend_files(
         if inputs is not None:
             x, _ = data.first_sample(inputs, None, its_task, has_teacher=True)
             found = value_ranges.find(blended, its_task, x, given=value_range)
-            notes = () if value_range else found.notes
+            notes = found.notes
             its_task = tasks.with_value_range(its_task, *found.values)
             batches, images, skipped = _batches_of(inputs, blended, its_task)
             with progress.bars(show_progress) as start:
