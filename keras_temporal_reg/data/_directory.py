@@ -102,7 +102,7 @@ def from_directory(
         seed,
         drop_remainder,
     )
-    task = tasks.find(task) if isinstance(task, str) else task
+    task = tasks.find(task)
     if not isinstance(task, tasks.Task):
         raise TypeError(
             f"task must be a name or a keras_temporal_reg.tasks.Task. Received: {task!r}"

@@ -146,7 +146,7 @@ def evaluate(
         ...                       "evaluation", task="colorization")  # doctest: +SKIP
         >>> print(result.verdict)  # doctest: +SKIP
     """
-    task = tasks.find(task) if isinstance(task, str) else task
+    task = tasks.find(task)
     given = (0.0, 1.0) if value_range is None else value_range
     config = EvaluationConfig(task, given, flow_method, memory, sigma, find_cuts)
     if not models:

@@ -82,7 +82,7 @@ def process(
         >>> ktr.process("after.keras", "clip.mp4", "steady.mp4")  # doctest: +SKIP
     """
     clip, output = Path(clip), Path(output)
-    task = tasks.find(task) if isinstance(task, str) else task
+    task = tasks.find(task)
     if value_range is not None:
         validation.value_range("value_range", value_range)
     if output.resolve() == clip.resolve():

@@ -120,7 +120,7 @@ def finetune(
     config = FinetuneConfig.from_options(options)
     # Refuses a wrong option before anything is read.
     members.loss_of(config.method, config.reconstruction, config.contrast)
-    task = tasks.find(config.task) if isinstance(config.task, str) else config.task
+    task = tasks.find(config.task)
     preflight.check_packages(config)
     model, output = Path(model), Path(output)
     saved_models.format_of(model)  # refuses what is no model
@@ -270,7 +270,7 @@ def _validation_clips(job: _Job) -> tuple[list[validation_clips.ClipArrays], lis
     if job.teacher is not None:
         return _taught_clips(job)
     if config.clip is not None:
-        unit_task = tasks.find(config.task) if isinstance(config.task, str) else config.task
+        unit_task = tasks.find(config.task)
         reference = None if config.reference is None else Path(config.reference)
         clip, values = Path(config.clip), job.value_range.values
         return [validation_clips.read(clip, reference, unit_task, shape, values)], []

@@ -85,7 +85,7 @@ def prepare(
     )
     preflight.check_model(student, output, format)
     frames = footage.read(clips)
-    task = tasks.find(config.task) if isinstance(config.task, str) else config.task
+    task = None if config.task is None else tasks.find(config.task)
     inferred = inferred_task.infer(teacher, frames.training[0], task, config.value_range)
     samples = inferred.inputs(windows.sample_frames(frames.training))
     window = windows.choose(teacher, samples, inferred.scale, config.crop)

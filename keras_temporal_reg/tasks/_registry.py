@@ -33,11 +33,12 @@ TASKS = {
 }
 
 
-def find(name: str) -> Task:
+def find(name: str | Task) -> Task:
     """Return a task of this package by its name, or any task by its dotted path.
 
     Args:
-        name: such as ``"super-resolution"`` or ``"my_module.my_task"``.
+        name: such as ``"super-resolution"`` or ``"my_module.my_task"``; a task is returned as it
+            is.
 
     Raises:
         ValueError: if there is no such task, or if the object there is no `Task`.
@@ -47,6 +48,8 @@ def find(name: str) -> Task:
         >>> ktr.tasks.find("super-resolution").scale
         2
     """
+    if not isinstance(name, str):
+        return name
     if name in TASKS:
         return TASKS[name]
     accepted = f"one of {', '.join(sorted(TASKS))}, or a dotted path such as my_module.my_task"

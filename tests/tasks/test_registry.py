@@ -14,6 +14,10 @@ def test_every_public_task_is_found_by_its_name():
         assert ktr.tasks.find(task.name) is task
 
 
+def test_a_task_is_found_as_itself():
+    assert ktr.tasks.find(ktr.tasks.denoising) is ktr.tasks.denoising
+
+
 def test_a_task_is_found_by_its_dotted_path():
     assert ktr.tasks.find("keras_temporal_reg.tasks.denoising") is ktr.tasks.denoising
 
