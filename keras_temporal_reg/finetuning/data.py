@@ -112,23 +112,21 @@ def prepare(
 
 def first_sample(
     inputs: Path, targets: Path | None, task: Task, has_teacher: bool = False
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[Any, np.ndarray | None]:
     """x and y of the first image that can be read; y is None with a teacher, which makes it.
 
     Raises:
         ImageError: if no image can be read.
     """
     reasons = []
+    task = dataclasses.replace(task, make_input=None)  # for an x of its own
     for pair in _directory.pairs_in(inputs, targets):
         try:
-            rgb = image_files.read(pair.x)
-            target = None if pair.y is None else image_files.read(pair.y)
+            if has_teacher:
+                return task.input(image_files.read(pair.x)), None
+            return _directory.read_sample(pair, task)
         except image_files.ImageError as error:
             reasons.append(f"\n  {pair.x.name}: {error}")
-            continue
-        if has_teacher:
-            return task.input(rgb), None
-        return task.encode(rgb) if target is None else (task.input(rgb), task.target(target))
     skipped = image_files.describe_skipped(inputs, targets)
     raise image_files.ImageError(
         f"inputs must have at least 2 usable images. Received: none in {inputs}. {skipped or ''}"
