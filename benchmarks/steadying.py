@@ -30,7 +30,7 @@ from keras_temporal_reg import saved_models, tasks
 from keras_temporal_reg.evaluation import inference
 from keras_temporal_reg.experiments import datasets, networks, runner
 from keras_temporal_reg.experiments.configs import ExperimentConfig
-from keras_temporal_reg.io import image_files
+from keras_temporal_reg.io import image_files, video
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "steadying.json"
 STEPS = 1500  # of the training for a task
@@ -116,11 +116,9 @@ def steady(original: pathlib.Path, name: str, clip: datasets.ClipArrays, options
     """Steady a network on a clip, and measure the original and the result with the hidden truth."""
     with tempfile.TemporaryDirectory() as folder:
         frames = pathlib.Path(folder) / "frames"
-        frames.mkdir()
-        for number, x in enumerate(clip.x):
-            # Of luma, grey frames: the colours are not there to be seen.
-            rgb = np.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x
-            image_files.write(frames / f"{number:04d}.png", rgb.clip(0.0, 1.0))
+        # Of luma, grey frames: the colours are not there to be seen.
+        rgb = (np.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x for x in clip.x)
+        video.write(frames, rgb, video.FOLDER_RATE)
         output = pathlib.Path(folder) / "steady.keras"
         result = ktr.steady(original, frames, output, **options)
         models = [saved_models.load(path).model for path in (original, output)]

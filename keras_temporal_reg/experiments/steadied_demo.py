@@ -17,7 +17,7 @@ import numpy as np
 from keras_temporal_reg import metrics, saved_models
 from keras_temporal_reg.experiments import datasets, runner
 from keras_temporal_reg.experiments.configs import DemoConfig
-from keras_temporal_reg.io import image_files
+from keras_temporal_reg.io import video
 from keras_temporal_reg.steadying import adaptation, job
 from keras_temporal_reg.steadying.config import SteadyConfig
 
@@ -59,10 +59,9 @@ def run(
         show_progress=False,
     )
     with tempfile.TemporaryDirectory() as folder:
-        frames = Path(folder) / splits[place].name
-        frames.mkdir()
-        for number, luma in enumerate(clip.x):
-            image_files.write(frames / f"{number:04d}.png", np.repeat(luma, 3, axis=-1))
+        frames = Path(folder) / "frames"
+        grey = (np.repeat(luma, 3, axis=-1) for luma in clip.x)
+        video.write(frames, grey, splits[place].rate)
         running = job.prepare(original, (frames,), Path(folder) / output.name, "keras", steady)
         choice, _ = adaptation.adapt(running, adaptation.judged(running), config.steady_steps)
         measures = {

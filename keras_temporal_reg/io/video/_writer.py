@@ -45,7 +45,8 @@ def write(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> None:
 
     Args:
         path: the file; its suffix, one of `CODECS`, selects the format. Browsers play ``.mp4``.
-        frames: ``(height, width, 3)`` uint8 RGB each.
+            Without a suffix, a folder of PNG images.
+        frames: ``(height, width, 3)`` RGB each, uint8 or float in [0, 1].
         rate: frames per second.
     """
     with writer(path, rate) as add:
