@@ -120,9 +120,13 @@ def write(path: Any, image: np.ndarray) -> None:
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
     """Convert values in [0, 1] to uint8, rounded and clipped; NaN becomes 0."""
+    return (clipped(image) * np.float32(255.0) + np.float32(0.5)).astype(np.uint8)
+
+
+def clipped(image: np.ndarray) -> np.ndarray:
+    """Clip values to [0, 1]; NaN becomes 0."""
     # Comparisons with NaN are False; np.nan_to_num takes five times as long.
-    scaled = np.where(image > 0.0, image, 0.0) * np.float32(255.0)
-    return (np.minimum(scaled, 255.0) + np.float32(0.5)).astype(np.uint8)
+    return np.minimum(np.where(image > 0.0, image, 0.0), 1.0)
 
 
 def list_images(folder: Any) -> list[Path]:

@@ -88,8 +88,8 @@ def frame_maker(pixel_format: str, matrix: int) -> Callable[[np.ndarray], Any]:
 
         if pixels.dtype == np.uint8:
             values = pixels / np.float32(255.0)
-        else:  # comparisons with NaN are False
-            values = np.minimum(np.where(pixels > 0.0, pixels, 0.0), 1.0).astype(np.float32)
+        else:
+            values = image_files.clipped(pixels).astype(np.float32)
         coded: Any = (cv2.transform(values, forward) + np.float32(0.5)).astype(dtype)
         height, width = pixels.shape[:2]
         full = import_av().VideoFrame(width, height, "yuv444p" if bits == 8 else "yuv444p10le")
