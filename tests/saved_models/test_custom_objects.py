@@ -81,7 +81,7 @@ def test_consent_is_asked_before_the_file_is_run(written, tmp_path):
     ("content", "message"),
     [
         (None, "must be a Python file that exists"),
-        ("import keras_layers_that_nobody_has", r"cannot be imported \(ModuleNotFoundError"),
+        ("import missing_module", r"cannot be imported \(ModuleNotFoundError"),
         ("def f(:", r"cannot be imported \(SyntaxError"),
         ("from tensorflow import keras\nGAIN = 2", "must be classes or functions. Received: none"),
     ],
