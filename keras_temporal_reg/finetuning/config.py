@@ -228,7 +228,8 @@ class FinetuneConfig(CommandConfig):
     custom_objects: Any = option(
         None,
         "layers and functions of your own that the model holds: a Python file that defines them, "
-        "or from Python a mapping from their names; only with allow_code",
+        "which is run, so only with --allow-code (allow_code); from Python, also a mapping from "
+        "their names",
         setting=None,
         parse=Path,
         metavar="FILE",
