@@ -20,7 +20,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg import perturbations, saved_models
-from keras_temporal_reg.experiments import datasets, networks, runner
+from keras_temporal_reg.experiments import datasets, networks, runner, sources
 from keras_temporal_reg.experiments.configs import METHODS, PLAIN, ExperimentConfig
 from keras_temporal_reg.finetuning import schedule
 from keras_temporal_reg.tasks import colorization
@@ -53,7 +53,7 @@ def fine_tune(problem: datasets.Problem, original: keras.Model, steps: int, name
 def measure(problem: datasets.Problem, network: keras.Model, name: str) -> dict[str, float]:
     """Flicker and PSNR on the test clips, with a perturbation in their frames."""
     found = []
-    for clip in problem.clips:
+    for clip in problem.sets[datasets.CLIPS].values():
         x = clip.x
         if TRIED[name] is not None:
             frames = [TRIED[name](x[n : n + 1], seed=(7, n)) for n in range(len(x))]
@@ -67,9 +67,12 @@ def main() -> None:
     parser.add_argument("output", type=pathlib.Path, help="folder of ktr demo")
     parser.add_argument("--steps", type=int, default=600)
     given = parser.parse_args()
-    splits = [datasets.split(path) for path in datasets.shipped_clips()]
+    splits = [sources.split(path) for path in sources.shipped_clips()]
     problem = datasets.of_clips(
-        colorization, networks.colorization_unet, splits, datasets.shipped_photographs()
+        colorization,
+        networks.colorization_unet,
+        splits,
+        sources.shipped_photographs().values(),
     )
     rows = []
     for name in METHODS_TRIED:

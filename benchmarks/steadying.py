@@ -28,7 +28,7 @@ from tensorflow import keras
 import keras_temporal_reg as ktr
 from keras_temporal_reg import saved_models, tasks
 from keras_temporal_reg.evaluation import inference
-from keras_temporal_reg.experiments import datasets, networks, runner
+from keras_temporal_reg.experiments import datasets, networks, runner, sources
 from keras_temporal_reg.experiments.configs import ExperimentConfig
 from keras_temporal_reg.io import image_files, video
 
@@ -90,14 +90,15 @@ TRAINED = {
 }
 
 
-def problem_of(task: str, splits: list[datasets.SplitClip]) -> datasets.Problem:
+def problem_of(task: str, splits: list[sources.SplitClip]) -> datasets.Problem:
     """What to train and to steady on."""
     if task == "hdr":
         scenes = datasets.problem("hdr", ExperimentConfig(), None)
         # All of the picture is predicted, and measured.
         return dataclasses.replace(scenes, network=TRAINED[task], weight=None)
     its_task = STYLE if task == "style" else tasks.find(task)
-    return datasets.of_clips(its_task, TRAINED[task], splits, datasets.shipped_photographs())
+    photographs = sources.shipped_photographs().values()
+    return datasets.of_clips(its_task, TRAINED[task], splits, photographs)
 
 
 def train(problem: datasets.Problem, seed: int, path: pathlib.Path) -> pathlib.Path:
@@ -153,9 +154,8 @@ def main() -> None:
     strength = given.strength if given.strength == "auto" else float(given.strength)
     options = {"minutes": given.minutes, "steps": given.steps, "strength": strength}
     options["show_progress"] = False
-    splits = [datasets.split(path) for path in datasets.shipped_clips()]
+    splits = [sources.split(path) for path in sources.shipped_clips()]
     folder = pathlib.Path(tempfile.mkdtemp())
-    keras.utils.set_random_seed(given.seed)  # for the noise of inputs
     if given.task is None:
         problem = datasets.of_clips(tasks.colorization, networks.colorization_unet, splits, [])
         models = [output / "original.keras" for output in given.outputs]
@@ -164,9 +164,8 @@ def main() -> None:
         models = [train(problem, given.seed, folder / given.task / f"seed-{given.seed}.keras")]
     rows = []
     for model in models:
-        for number, clip in enumerate(problem.clips):
+        for name, clip in problem.sets[datasets.CLIPS].items():
             started = time.monotonic()
-            name = f"scene {number}" if given.task == "hdr" else splits[number].name
             row = steady(model, name, clip, options)
             rows.append(row)
             before, after = row["before"], row["after"]

@@ -29,7 +29,7 @@ from keras_temporal_reg.evaluation import clips as evaluation_clips
 from keras_temporal_reg.evaluation import figures
 from keras_temporal_reg.evaluation.clip_evaluator import INPUT, REFERENCE
 from keras_temporal_reg.evaluation.config import EvaluationConfig
-from keras_temporal_reg.experiments import datasets, networks, runner, steadied_demo
+from keras_temporal_reg.experiments import datasets, networks, runner, sources, steadied_demo
 from keras_temporal_reg.experiments.configs import DemoConfig, ExperimentConfig, Method
 from keras_temporal_reg.finetuning import blending, members, strength_search, validation_clips
 from keras_temporal_reg.finetuning.choice import Choice
@@ -87,8 +87,8 @@ def run(
     started = time.monotonic()
     output = atomic.writable_folder(Path(output))
     console = _terminal()
-    splits = [datasets.split(path) for path in clips or datasets.shipped_clips()]
-    photographs = datasets.shipped_photographs()
+    splits = [sources.split(path) for path in clips or sources.shipped_clips()]
+    photographs = sources.shipped_photographs().values()
     console.print(
         f"Task: {colorization.name}. Training on {sum(len(s.stills()) for s in splits)} stills of "
         f"the first halves of the shots of {', '.join(s.name for s in splits)}, and on "
@@ -163,13 +163,13 @@ def fine_tune(
 
 def _setting(problem: datasets.Problem, config: DemoConfig) -> runner.Setting:
     size = ExperimentConfig(base_steps=config.steps, steps=config.tuning_steps, channels=CHANNELS)
-    pictures = problem.pictures(datasets.STILLS)
+    pictures = problem.pictures(sources.STILLS)
     return runner.Setting(problem, size, pictures, config.seed, xla=True)
 
 
 def choose(
     problem: datasets.Problem,
-    splits: Sequence[datasets.SplitClip],
+    splits: Sequence[sources.SplitClip],
     values: Mapping[str, strength_search.Values],
     config: DemoConfig,
 ) -> Choice:
@@ -196,7 +196,7 @@ def choose(
 
 def _steady(
     problem: datasets.Problem,
-    splits: Sequence[datasets.SplitClip],
+    splits: Sequence[sources.SplitClip],
     config: DemoConfig,
     output: Path,
     console: Any,
@@ -225,12 +225,13 @@ def _network(
 def _draw(
     output: Path,
     problem: datasets.Problem,
-    splits: Sequence[datasets.SplitClip],
+    splits: Sequence[sources.SplitClip],
     trained: Mapping[str, keras.Model],
 ) -> None:
     """Write ``comparison.mp4`` and ``slices.png``."""
     rows = []
-    for split, clip in zip(splits, problem.clips):
+    for split in splits:
+        clip = problem.sets[datasets.CLIPS][split.name]
         x = clip.x[:SHOWN_FRAMES]
         plain, stabilized = (
             image_files.to_uint8(problem.task.decode(x, runner.predict(trained[name], x)))
@@ -244,7 +245,7 @@ def _draw(
 
 def _evaluate(
     output: Path,
-    splits: Sequence[datasets.SplitClip],
+    splits: Sequence[sources.SplitClip],
     trained: Mapping[str, keras.Model],
     command: str,
 ) -> dict[str, Any]:

@@ -125,6 +125,42 @@ def super_resolution_net(scale: int = 2, channels: int = 32, depth: int = 3) -> 
     return keras.Model(small, result, name=f"super_resolution_net_{scale}")
 
 
+def denoising_net(channels: int = 24, depth: int = 4) -> keras.Model:
+    """Denoising: convolutions that predict the noise, which is subtracted.
+
+    After Zhang, Zuo, Chen, Meng and Zhang, "Beyond a Gaussian denoiser: residual learning of deep
+    CNN for image denoising", 2017 (DnCNN), without its batch normalization and with fewer layers.
+    The last layer is zero-initialised, so that the network begins as the identity.
+
+    Args:
+        channels: of the layers.
+        depth: number of convolutions between the first and the last layer.
+
+    Returns:
+        A model from ``(batch, height, width, 3)`` in [0, 1] to the same shape, of any size.
+
+    Raises:
+        ValueError: if an argument is not a whole number of at least 1.
+
+    Example:
+        >>> from keras_temporal_reg.experiments import networks
+        >>> networks.denoising_net(channels=4).output_shape
+        (None, None, None, 3)
+    """
+    validation.whole_number("channels", channels, 1)
+    validation.whole_number("depth", depth, 1)
+    layers = keras.layers
+    noisy = keras.Input((None, None, 3))
+    h = noisy
+    for _ in range(depth + 1):
+        h = _convolved(h, channels)
+    noise = layers.Conv2D(
+        3, 3, padding="same", kernel_initializer="zeros", dtype="float32", name="noise"
+    )(h)
+    result = layers.Subtract(dtype="float32")([noisy, noise])
+    return keras.Model(noisy, result, name="denoising_net")
+
+
 def _unet_body(h: Any, channels: int, levels: int) -> Any:
     """Encoder and decoder with skip connections."""
     layers = keras.layers

@@ -24,7 +24,8 @@ from keras_temporal_reg.experiments.configs import (
     Method,
     Run,
 )
-from keras_temporal_reg.experiments.datasets import CROP, Problem
+from keras_temporal_reg.experiments.datasets import CLIPS, Problem
+from keras_temporal_reg.experiments.sources import CROP
 from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, MEASURES
 from keras_temporal_reg.finetuning import schedule, training
 from keras_temporal_reg.finetuning.validation_clips import ClipArrays
@@ -237,7 +238,7 @@ def _train_to_convergence(network: keras.Model, setting: Setting, advance: Advan
 
 def measure(problem: Problem, network: keras.Model) -> dict[str, float]:
     """Means over the test clips of `MEASURES`, and the PSNR of the baseline prediction."""
-    found = [_measure_clip(problem, network, clip) for clip in problem.clips]
+    found = [_measure_clip(problem, network, clip) for clip in problem.sets[CLIPS].values()]
     return {
         key: float(np.mean([each[key] for each in found])) for key in (*MEASURES, BASELINE_PSNR)
     }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_temporal_reg import metrics, saved_models
-from keras_temporal_reg.experiments import datasets, runner
+from keras_temporal_reg.experiments import datasets, runner, sources
 from keras_temporal_reg.experiments.configs import DemoConfig
 from keras_temporal_reg.io import video
 from keras_temporal_reg.steadying import adaptation, job
@@ -27,7 +27,7 @@ BEFORE, STEADIED = "before", "steadied"
 def run(
     original: Path,
     problem: datasets.Problem,
-    splits: Sequence[datasets.SplitClip],
+    splits: Sequence[sources.SplitClip],
     config: DemoConfig,
     output: Path,
 ) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def run(
     Args:
         original: file of the network.
         problem: with the test clips.
-        splits: the same clips, in the same order.
+        splits: the same clips.
         config: the steps, and the seed.
         output: file for the steadied network; it is not written where no blend was found.
 
@@ -49,8 +49,9 @@ def run(
         NothingToSteady: if the network's results do not flicker.
     """
     started = time.monotonic()
-    place = min(range(len(splits)), key=lambda n: problem.clips[n].x.size)
-    clip = problem.clips[place]
+    clips = problem.sets[datasets.CLIPS]
+    split = min(splits, key=lambda split: clips[split.name].x.size)
+    clip = clips[split.name]
     # One of the two methods, the one that steadies this network more, for the time.
     steady = SteadyConfig(
         method="transform-invariance",
@@ -61,7 +62,7 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         frames = Path(folder) / "frames"
         grey = (np.repeat(luma, 3, axis=-1) for luma in clip.x)
-        video.write(frames, grey, splits[place].rate)
+        video.write(frames, grey, split.rate)
         running = job.prepare(original, (frames,), Path(folder) / output.name, "keras", steady)
         choice, _ = adaptation.adapt(running, adaptation.judged(running), config.steady_steps)
         measures = {
@@ -73,7 +74,7 @@ def run(
     if choice.weights:
         saved_models.save(running.model, output, "keras")
     return {
-        "clip": splits[place].name,
+        "clip": split.name,
         "reason": choice.reason,
         **measures,
         "outcome": verdict.outcome.name,

@@ -84,7 +84,7 @@ def gather(
         _check_frames(x, y)
         found.append(with_flow(x, y, _visible(x, y)))
     filmed = [film(x, np.asarray(y), make_input, n, seed) for n, (x, y) in enumerate(stills)]
-    return found + _joined(filmed)
+    return found + joined(filmed)
 
 
 def film(x: Any, y: np.ndarray, make_input: Any, number: int, seed: int) -> ClipArrays:
@@ -115,8 +115,8 @@ def film(x: Any, y: np.ndarray, make_input: Any, number: int, seed: int) -> Clip
     )
 
 
-def _joined(clips: Sequence[ClipArrays]) -> list[ClipArrays]:
-    """Clips of one size one after the other, as shots of one clip.
+def joined(clips: Sequence[ClipArrays]) -> list[ClipArrays]:
+    """Clips of exact motion, those of one size one after the other as shots of one clip.
 
     Measures of a single still can be far off: the structure of one without contrast is noise.
     """

@@ -14,6 +14,7 @@ from keras_temporal_reg.experiments import networks, scenes
 NETWORKS = {
     "hdr": lambda: networks.hdr_unet(channels=4, levels=2),
     "super-resolution": lambda: networks.super_resolution_net(2, channels=4, depth=1),
+    "denoising": lambda: networks.denoising_net(channels=4, depth=1),
 }
 
 
@@ -78,6 +79,20 @@ def test_super_resolution_begins_as_repeated_pixels(scale):
     assert changed.shape == repeated.shape and np.abs(changed - repeated).max() > 1e-3
 
 
+@pytest.mark.parametrize("depth", [1, 4])
+def test_denoising_begins_as_the_identity_and_sees_as_far_as_its_layers(depth):
+    network = networks.denoising_net(channels=4, depth=depth)
+    x = _random(1, 31, 30, 3)
+    np.testing.assert_allclose(network.predict(x, verbose=0), x, atol=1e-6)
+    other = x.copy()
+    other[0, 15, 15] += 0.5
+    _changed(network)
+    change = network.predict(other, verbose=0) - network.predict(x, verbose=0)
+    rows, columns = np.nonzero(np.abs(change[0]).max(axis=-1))
+    # Each of the depth + 2 convolutions of 3 x 3 pixels reaches one pixel further.
+    assert np.abs(rows - 15).max() == np.abs(columns - 15).max() == depth + 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -132,6 +147,8 @@ def test_they_stay_in_full_precision_where_it_counts():
         (lambda: networks.hdr_unet(levels=0), "levels"),
         (lambda: networks.super_resolution_net(1), "scale"),
         (lambda: networks.super_resolution_net(2, depth=0), "depth"),
+        (lambda: networks.denoising_net(channels=0), "channels"),
+        (lambda: networks.denoising_net(depth=0), "depth"),
     ],
 )
 def test_wrong_sizes_are_refused(make, name):

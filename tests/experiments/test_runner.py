@@ -39,7 +39,8 @@ def _network(channels):
 def problem():
     frames = RNG.uniform(size=(3, 16, 16, 3)).astype("float32")
     clip = datasets.ClipArrays(*colorization.encode(frames), *optical_flow.of_clip(frames))
-    return datasets.Problem(colorization, _network, lambda count: PICTURES[:count], [clip])
+    sets = {datasets.CLIPS: {"noise": clip}}
+    return datasets.Problem(colorization, _network, lambda count: PICTURES[:count], sets)
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_a_row_advances_the_bar_by_images_per_sample(setting):
 def test_measures_are_those_of_the_prediction(problem):
     network = _network(2)
     found = runner.measure(problem, network)
-    (clip,) = problem.clips
+    (clip,) = problem.sets[datasets.CLIPS].values()
     result = network.predict(clip.x, verbose=0)
     expected = metrics.stability(clip.y, result, motion=clip.motion, mask=clip.mask)
     assert expected["flicker"] > 0.0
@@ -185,7 +186,7 @@ def test_measures_are_those_of_the_prediction(problem):
 def test_hdr_is_measured_where_the_camera_clipped(monkeypatch):
     helpers.shrink(monkeypatch)
     problem = datasets.problem("hdr", TINY, None)
-    y = problem.clips[0].y
+    y = problem.sets[datasets.CLIPS]["scene 0"].y
     clipped = y.max(axis=-1) > scenes.to_log(np.float32(1.0))
     elsewhere = y.max(axis=-1) < scenes.to_log(np.float32(scenes.SATURATION))
     judged = runner.where_weighted(problem, y + 1.0, y)

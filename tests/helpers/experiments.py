@@ -36,5 +36,6 @@ def shrink(monkeypatch):
         "super_resolution_net": lambda scale, channels: super_resolution_net(
             scale, channels, depth=1
         ),
+        "denoising_net": lambda channels: network(3, 3),
     }.items():
         monkeypatch.setattr(networks, name, made)
