@@ -13,7 +13,7 @@ import argparse
 import pathlib
 import statistics
 
-from keras_temporal_reg.experiments import datasets, networks, runner, sources
+from keras_temporal_reg.experiments import datasets, measuring, networks, runner, sources
 from keras_temporal_reg.experiments.configs import (
     JACOBIAN,
     METHODS,
@@ -70,7 +70,7 @@ def run(problem: datasets.Problem, seed: int, fraction: float, steps: int) -> di
             total = config.steps * method.passes
             advance = start(f"seed {seed}: fine-tuning, {name}", total)
             network = runner.fine_tune(setting, method, SINGLE_ALPHA, base, advance)
-            found = runner.measure(problem, network)
+            found = measuring.mean_measures(problem, network)
             measured[name] = {key: found[key] for key in MEASURES}
     return {"seed": seed, **measured}
 

@@ -19,10 +19,9 @@ import numpy as np
 from tensorflow import keras
 
 from keras_temporal_reg import metrics
-from keras_temporal_reg.experiments import datasets, demo, networks, runner, sources
+from keras_temporal_reg.experiments import datasets, demo, measuring, networks, runner, sources
 from keras_temporal_reg.experiments.configs import DemoConfig
-from keras_temporal_reg.experiments.statistics import BASELINE_PSNR
-from keras_temporal_reg.finetuning import blending
+from keras_temporal_reg.finetuning import blending, validation_clips
 from keras_temporal_reg.finetuning.config import PLAIN
 from keras_temporal_reg.tasks import colorization
 
@@ -47,9 +46,11 @@ def repeat(
     for blend in ({PLAIN: 1.0}, choice.weights):
         network = problem.network(demo.CHANNELS)
         blending.assign(network, values, blend)
-        found.append(runner.measure(problem, network))
+        found.append(measuring.mean_measures(problem, network))
     before, after = found
-    verdict = metrics.verdict(before, after, before[BASELINE_PSNR])
+    clips = [*problem.sets[datasets.CLIPS].values()]
+    grey = validation_clips.baseline_psnr(clips, problem.task.baseline)
+    verdict = metrics.verdict(before, after, grey)
     return {
         "repeat": number,
         "outcome": verdict.outcome.name,

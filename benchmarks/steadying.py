@@ -93,7 +93,7 @@ TRAINED = {
 def problem_of(task: str, splits: list[sources.SplitClip]) -> datasets.Problem:
     """What to train and to steady on."""
     if task == "hdr":
-        scenes = datasets.problem("hdr", ExperimentConfig(), None)
+        scenes = datasets.problem("hdr", ExperimentConfig(frames=50), None)
         # All of the picture is predicted, and measured.
         return dataclasses.replace(scenes, network=TRAINED[task], weight=None)
     its_task = STYLE if task == "style" else tasks.find(task)
@@ -162,9 +162,11 @@ def main() -> None:
     else:
         problem = problem_of(given.task, splits)
         models = [train(problem, given.seed, folder / given.task / f"seed-{given.seed}.keras")]
+    # Of the two sets of HDR, the one to test on.
+    (*_, clips) = problem.sets.values()
     rows = []
     for model in models:
-        for name, clip in problem.sets[datasets.CLIPS].items():
+        for name, clip in clips.items():
             started = time.monotonic()
             row = steady(model, name, clip, options)
             rows.append(row)

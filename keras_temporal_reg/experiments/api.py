@@ -1,8 +1,9 @@
 """Reproduce what Eilertsen, Mantiuk and Unger report (CVPR 2019; section III of their poster).
 
 For each seed one network is trained without a regularizer, then fine-tuned from the same weights
-on the same batches by each method. A run is a row of ``rows.json``. Plots, a summary and the
-verdict on each of the poster's claims follow from the rows, by written rules.
+on the same batches by each method; blends of these networks, and filters of the plain one's
+results, are measured beside them. Each is a row of ``rows.json``. Plots, a page, and the verdict on
+each of the poster's claims follow from the rows, by written rules.
 """
 
 from __future__ import annotations
@@ -12,19 +13,31 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from keras_temporal_reg import __version__, metrics, saved_models
+from keras_temporal_reg import __version__, saved_models
 from keras_temporal_reg.core import deprecation, validation
-from keras_temporal_reg.experiments import claims, configs, datasets, results, runner, sources
+from keras_temporal_reg.experiments import (
+    alternatives,
+    claims,
+    configs,
+    datasets,
+    measuring,
+    results,
+    sources,
+    trainings,
+)
 from keras_temporal_reg.experiments.configs import ExperimentConfig, Run
-from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, MEASURES, Row, number
+from keras_temporal_reg.experiments.statistics import Row
 from keras_temporal_reg.io import atomic, jsonable, progress
+
+_PASSES_OF_A_ROW = 300  # through a network in training take as long as measuring a row
+# Fields of a config that all rows depend on; the others say which runs there are.
+_OF_ALL_RUNS = ("base_steps", "rounds", "rate", "channels", "frames")
 
 
 @deprecation.renamed_arguments(plan="config")
@@ -44,15 +57,15 @@ def reproduce(
     same call resumes an interrupted experiment.
 
     Args:
-        experiment: one of ``"colorization"``, ``"small-data"``, ``"hdr"``, ``"finetune"`` and
-            ``"super-resolution"``.
+        experiment: one of ``"colorization"``, ``"small-data"``, ``"hdr"``, ``"finetune"``,
+            ``"super-resolution"`` and ``"denoising"``.
         output: folder for ``rows.json``, ``summary.json``, ``results.md`` and a plot; created if
             it is missing.
         quick: a small grid, within about ten minutes on two cores; False: the whole grid, in
             hours.
-        data: a folder of your own: clips and photographs for colorization, EXR and HDR pictures
-            for ``hdr``. None: what ships with packages, and generated scenes.
-        seeds: each of them runs the whole grid. None: 0 for quick runs, else 0, 1 and 2.
+        data: a folder of your own: EXR and HDR pictures for ``hdr``, else clips, photographs or
+            both. None: what ships with packages, and generated scenes.
+        seeds: each of them runs the whole grid. None: 0 for quick runs, else 0 to 4.
         config: how large it is, in place of `quick`.
         show_progress: show a bar with an estimate of the time left; needs rich.
 
@@ -73,22 +86,21 @@ def reproduce(
     folder = None if data is None else Path(data)
     output = atomic.writable_folder(Path(output))
     settings = _settings(experiment, config, folder)
-    stored = _read_rows(output / "rows.json")
+    path = output / "rows.json"
+    stored = _read_rows(path, experiment)
     rows = {_run_of(row): row for row in stored if row["settings"] == settings}
-    runs = configs.runs(config, seeds)
+    runs = configs.runs(config, seeds, _alternatives(experiment, config))
     missing = [run for run in runs if run not in rows]
     if missing:
         problem = datasets.problem(experiment, config, folder)
-        weights = output / "weights" / settings
+        workshop = trainings.Workshop(problem, config, output / "weights" / settings)
+        total = trainings.missing_passes(workshop, missing) + _PASSES_OF_A_ROW * len(missing)
         with progress.bars(show_progress) as start:
-            advance = start(experiment, _passes(config, missing))
-            for row in _make_rows(problem, config, missing, weights, advance):
-                run = _run_of(row)
-                plain = rows.get(run._replace(method=configs.PLAIN, alpha=0.0))
-                verdict = verdict_on(row, plain)
-                rows[run] = {"experiment": experiment, **row, **verdict, "settings": settings}
+            workshop = dataclasses.replace(workshop, advance=start(experiment, total))
+            for run, row in _rows(workshop, missing):
+                rows[run] = {"experiment": experiment, **run._asdict(), **row, "settings": settings}
                 stored.append(rows[run])
-                jsonable.write(output / "rows.json", stored)
+                jsonable.write(path, stored)
     found = tuple(rows[run] for run in runs)
     result = results.Reproduction(
         experiment,
@@ -107,34 +119,34 @@ def _run_of(row: Row) -> Run:
     return Run(*(row[name] for name in Run._fields))
 
 
-def _make_rows(
-    problem: datasets.Problem,
-    config: ExperimentConfig,
-    runs: Sequence[Run],
-    weights: Path,
-    advance: runner.Advance,
-) -> Iterator[dict[str, Any]]:
-    """Make the rows of runs; `weights` is where the networks that they start from are kept."""
-    for (size, seed), several in itertools.groupby(runs, lambda run: (run.data, run.seed)):
-        setting = runner.Setting(problem, config, problem.pictures(size), seed)
-        advance(0, label=f"seed {seed}: training")
-        base = _stored_base(setting, weights / f"{size}-{seed}.npz", advance)
-        for run in several:
-            advance(0, label=str(run))
-            yield runner.make_row(setting, run, base, advance)
+def _alternatives(experiment: str, config: ExperimentConfig) -> Mapping[str, Sequence[float]]:
+    """The strengths of the filters to compare with."""
+    if not config.alternatives:
+        return {}
+    names = alternatives.of_task(datasets.task_of(experiment))
+    return {name: alternatives.ALTERNATIVES[name].strengths for name in names}
 
 
-def verdict_on(row: Row, plain: Row | None) -> dict[str, Any]:
-    """The verdict on a row, compared with the plain run of the same seed and data."""
-    if plain is None:
-        return {"stabilized": None, "outcome": None, "verdict": ""}
-    before, after = ({key: number(each, key) for key in MEASURES} for each in (plain, row))
-    verdict = metrics.verdict(before, after, number(plain, BASELINE_PSNR))
-    return {
-        "stabilized": verdict.is_stabilized,
-        "outcome": verdict.outcome.value,
-        "verdict": verdict.sentence,
-    }
+def _rows(workshop: trainings.Workshop, runs: Sequence[Run]) -> Iterator[tuple[Run, Row]]:
+    """Make the rows of runs, neighbours that need the same networks one after the other."""
+    problem, advance = workshop.problem, workshop.advance
+    references = measuring.of_references(problem)
+    for is_filter, several in itertools.groupby(
+        runs, lambda run: (run.method in alternatives.ALTERNATIVES, run.steps, run.data, run.seed)
+    ):
+        group = [*several]
+        if is_filter[0]:
+            network, facts = trainings.network_of(workshop, group[0])
+            measured = measuring.measure_alternatives(problem, network, group, references)
+            for run, part in zip(group, measured):
+                advance(_PASSES_OF_A_ROW, label=str(run))
+                yield run, {**facts, **part}
+            continue
+        for run in group:
+            network, facts = trainings.network_of(workshop, run)
+            part = measuring.measure_network(problem, network, references)
+            advance(_PASSES_OF_A_ROW, label=str(run))
+            yield run, {**facts, **part}
 
 
 def _checked_seeds(seeds: Sequence[int] | None, default: Sequence[int]) -> Sequence[int]:
@@ -148,10 +160,8 @@ def _checked_seeds(seeds: Sequence[int] | None, default: Sequence[int]) -> Seque
 
 
 def _settings(experiment: str, config: ExperimentConfig, folder: Path | None) -> str:
-    """A digest of all that a row depends on, besides its own method, alpha, data and seed."""
-    relevant = dataclasses.asdict(config)
-    for name in ("methods", "alphas", "sizes"):  # which runs there are
-        relevant.pop(name)
+    """A digest of all that a row depends on, besides its own run."""
+    relevant = {name: getattr(config, name) for name in _OF_ALL_RUNS}
     files = [] if folder is None else sources.list_files(folder)
     contents = [(path.name, path.stat().st_size) for path in files]
     software = (__version__, tf.__version__, saved_models.keras_version())
@@ -159,35 +169,18 @@ def _settings(experiment: str, config: ExperimentConfig, folder: Path | None) ->
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
+def _read_rows(path: Path, experiment: str) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
         rows = json.loads(path.read_text())
-        is_valid = all({"settings", *Run._fields} <= row.keys() for row in rows)
+        is_valid = all({"settings", "clips", *Run._fields} <= row.keys() for row in rows)
     except (ValueError, TypeError, AttributeError):
         is_valid = False
     if not is_valid:
-        raise ValueError(f"{path} must hold the rows of earlier runs; move it away")
+        raise ValueError(
+            f"{path} must hold rows of this version, with measures of each clip. Received: another "
+            "file, or rows of an earlier version. Move it away, and make rows anew: ktr reproduce "
+            f"{experiment} --output {path.parent}"
+        )
     return rows
-
-
-def _passes(config: ExperimentConfig, runs: Sequence[Run]) -> int:
-    """Batches through the network that training takes, for the progress bar."""
-    bases = len({(run.data, run.seed) for run in runs})
-    of_runs = config.steps * sum(configs.METHODS[run.method].passes for run in runs)
-    return bases * config.rounds * config.base_steps + of_runs
-
-
-def _stored_base(setting: runner.Setting, path: Path, advance: Any) -> runner.Base:
-    """`runner.train_base`, kept in a file from call to call."""
-    if path.is_file():
-        with np.load(path) as stored:
-            weights = [stored[f"arr_{n}"] for n in range(len(stored.files) - 1)]
-            return runner.Base(weights, json.loads(str(stored["converged"])))
-    base = runner.train_base(setting, advance)
-    if setting.config.base_steps:
-        atomic.writable_folder(path.parent)
-        with atomic.atomic_write(path) as temporary:
-            np.savez(temporary, *base.weights, converged=np.array(json.dumps(base.converged)))
-    return base

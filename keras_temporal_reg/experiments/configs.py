@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+import types
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.finetuning.config import (
     AUTO,
+    MEMBER_ALPHA,
     MEMBERS,
     FinetuneConfig,
     check_members,
@@ -17,7 +19,7 @@ from keras_temporal_reg.finetuning.config import (
 )
 
 EXPERIMENTS = ("colorization", "small-data", "hdr", "finetune", "super-resolution", "denoising")
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 CONVERGED = 0.1  # dB of validation PSNR; a round of training that gains less is the last
 
 
@@ -65,7 +67,12 @@ METHODS = {
     JACOBIAN + CONTRAST: Method(JACOBIAN, contrast=0.1),
 }
 REGULARIZERS = (INVARIANCE, JACOBIAN)  # those of the paper
-EXTENSIONS = (INVARIANCE + CONTRAST, JACOBIAN + CONTRAST)
+BLENDS = {
+    "blend-transform-invariance": (INVARIANCE + CONTRAST,),
+    "blend-sparse-jacobian": (JACOBIAN + CONTRAST,),
+    "blend": (INVARIANCE + CONTRAST, JACOBIAN + CONTRAST),
+}
+"""Averages of the weights of reconstruction only and, in equal shares, of these members."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,25 +82,33 @@ class ExperimentConfig:
     Attributes:
         methods: names in `METHODS`; the first is the baseline.
         alphas: of those methods that have one.
+        blends: names in `BLENDS`.
+        shares: of the regularized members in a blend.
+        alternatives: whether filters of the baseline's results are compared with.
         sizes: of the training data: stills per clip, or scenes.
         base_steps: of training without a regularizer, which the methods start from; 0: each
             method trains from scratch. With several rounds, of one round.
         rounds: of that training, at most; it ends when one gains less than `CONVERGED`.
         steps: of training by each method.
+        lengths: further numbers of steps, for the baseline and the blends.
         rate: the learning rate of the methods, after its warm-up.
         channels: of the network's first level.
-        frames: of each test clip, at most.
+        frames: of each shot of a test clip, at most.
     """
 
-    methods: tuple[str, ...] = tuple(METHODS)
-    alphas: tuple[float, ...] = (0.5, 0.8, 0.9, 0.97)
-    sizes: tuple[int, ...] = (16,)
+    methods: tuple[str, ...] = tuple(METHODS)[:5]
+    alphas: tuple[float, ...] = (0.5, 0.9, 0.97)
+    blends: tuple[str, ...] = tuple(BLENDS)
+    shares: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 1.0)
+    alternatives: bool = True
+    sizes: tuple[int, ...] = (24,)
     base_steps: int = 6000
     rounds: int = 1
-    steps: int = 300
+    steps: int = 2000
+    lengths: tuple[int, ...] = ()
     rate: float = 1e-3
     channels: int = 16
-    frames: int = 50
+    frames: int = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,80 +148,113 @@ class DemoConfig:
 
 
 class Run(NamedTuple):
-    """One training of an experiment, and the start of its row."""
+    """A network or a filter to measure, and the start of its row.
+
+    Attributes:
+        method: a name in `METHODS` or `BLENDS`, or of an alternative.
+        strength: alpha of the loss, the share of the regularized members of a blend, or the
+            strength of a filter; 0 where there is none.
+        steps: of training by the method; of a filter: of the network whose results it works on.
+        data: stills per clip, or scenes.
+        seed: of weights, crops and T.
+    """
 
     method: str
-    alpha: float
+    strength: float
+    steps: int
     data: int
     seed: int
 
     def __str__(self) -> str:
-        return f"seed {self.seed}: {self.method}" + (f" {self.alpha:g}" if self.alpha else "")
+        strength = f" {self.strength:g}" if self.strength else ""
+        return f"seed {self.seed}: {self.method}{strength}, {self.steps} steps"
 
 
-def runs(config: ExperimentConfig, seeds: Sequence[int]) -> list[Run]:
-    """All runs of an experiment; those that start from the same network are neighbours."""
-    found = []
-    for size, seed in itertools.product(config.sizes, seeds):
-        for name in config.methods:
-            alphas = config.alphas if METHODS[name].regularizer else (0.0,)
-            found += [Run(name, alpha, size, seed) for alpha in alphas]
-    return found
+def runs(
+    config: ExperimentConfig,
+    seeds: Sequence[int],
+    alternatives: Mapping[str, Sequence[float]] = types.MappingProxyType({}),
+) -> list[Run]:
+    """All runs of an experiment; those that start from the same network are neighbours.
+
+    Args:
+        config: how large it is.
+        seeds: each of them has all runs.
+        alternatives: strengths of the filters to compare with.
+    """
+    strengths: dict[str, Sequence[float]] = {
+        name: config.alphas if METHODS[name].regularizer else (0.0,) for name in config.methods
+    }
+    blends = {name: config.shares for name in config.blends}
+    of_length = {config.steps: {**strengths, **blends, **alternatives}}
+    for steps in config.lengths:
+        of_length[steps] = {PLAIN: (0.0,), **blends}
+    return [
+        Run(name, strength, steps, size, seed)
+        for size, seed in itertools.product(config.sizes, seeds)
+        for steps, methods in of_length.items()
+        for name, of_method in methods.items()
+        for strength in of_method
+    ]
+
+
+def trainings(run: Run) -> list[Run]:
+    """The trainings that a run needs: those of the members of a blend, or its own."""
+    plain = run._replace(method=PLAIN, strength=0.0)
+    if run.method in BLENDS:
+        members = [run._replace(method=name, strength=MEMBER_ALPHA) for name in BLENDS[run.method]]
+        return members if run.strength == 1.0 else [plain, *members]
+    return [run] if run.method in METHODS else [plain]
 
 
 _POSTER = (PLAIN, AUGMENTED, INVARIANCE, JACOBIAN)
-_POSTER_AND_CONTRAST = (*_POSTER, JACOBIAN + CONTRAST)
 _SMALL_DATA = ExperimentConfig(
     methods=_POSTER,
     sizes=(2, 4, 8, 16, 32),
     alphas=(0.8,),
+    blends=(),
+    alternatives=False,
     base_steps=0,
     steps=1200,
     rate=2e-3,
     channels=8,
 )
 FULL = {
-    "colorization": ExperimentConfig(),
+    "colorization": ExperimentConfig(lengths=(500, 8000)),
     "small-data": _SMALL_DATA,
-    "hdr": ExperimentConfig(
-        methods=_POSTER_AND_CONTRAST, sizes=(24,), base_steps=1200, channels=12, frames=40
-    ),
+    "hdr": ExperimentConfig(base_steps=2000, steps=400, channels=12),
     "finetune": ExperimentConfig(
-        methods=(PLAIN, INVARIANCE, JACOBIAN, JACOBIAN + CONTRAST),
+        methods=(PLAIN, INVARIANCE, JACOBIAN),
         alphas=(0.8, 0.9),
+        alternatives=False,
         base_steps=2000,
-        rounds=3,
+        rounds=6,
         steps=600,
         rate=3e-4,
     ),
-    "super-resolution": ExperimentConfig(
-        methods=_POSTER, alphas=(0.5, 0.9), base_steps=1500, rate=5e-4, frames=40
-    ),
-    "denoising": ExperimentConfig(methods=_POSTER, base_steps=2000, steps=1000, channels=24),
+    "super-resolution": ExperimentConfig(base_steps=2000, steps=500, rate=5e-4, channels=32),
+    "denoising": ExperimentConfig(base_steps=2000, steps=500, channels=16),
+}
+_QUICK: dict[str, Any] = {
+    "methods": _POSTER,
+    "alphas": (0.9, 0.97),
+    "blends": ("blend",),
+    "shares": (0.5, 0.7, 1.0),
+    "alternatives": False,
+    "lengths": (),
+    "frames": 16,
 }
 QUICK = {
-    "colorization": dataclasses.replace(
-        FULL["colorization"], alphas=(0.8, 0.97), base_steps=3000, steps=200, frames=25
-    ),
-    "small-data": dataclasses.replace(_SMALL_DATA, sizes=(2, 8, 32), steps=1000, frames=25),
-    "hdr": dataclasses.replace(
-        FULL["hdr"],
-        alphas=(0.8, 0.9),
-        sizes=(16,),
-        base_steps=800,
-        steps=250,
-        channels=8,
-        frames=24,
-    ),
+    "colorization": dataclasses.replace(FULL["colorization"], **_QUICK, base_steps=3000, steps=500),
+    "small-data": dataclasses.replace(_SMALL_DATA, sizes=(2, 8, 32), steps=1000, frames=16),
+    "hdr": dataclasses.replace(FULL["hdr"], **_QUICK, base_steps=1000, steps=250, channels=8),
     "finetune": dataclasses.replace(
-        FULL["finetune"], methods=_POSTER, alphas=(0.5, 0.8, 0.9), steps=200, frames=25
+        FULL["finetune"], **_QUICK, base_steps=1000, rounds=4, steps=400
     ),
     "super-resolution": dataclasses.replace(
-        FULL["super-resolution"], base_steps=1000, steps=200, frames=24
+        FULL["super-resolution"], **_QUICK, base_steps=1000, steps=250
     ),
-    "denoising": dataclasses.replace(
-        FULL["denoising"], alphas=(0.5, 0.9), base_steps=1000, steps=200, frames=24
-    ),
+    "denoising": dataclasses.replace(FULL["denoising"], **_QUICK, base_steps=1000, steps=250),
 }
 
 __getattr__ = deprecation.renamed_names(__name__, {"Plan": "ExperimentConfig"})

@@ -22,15 +22,16 @@ from keras_temporal_reg.evaluation import camera, optical_flow
 from keras_temporal_reg.experiments import networks, scenes, sources
 from keras_temporal_reg.experiments.configs import ExperimentConfig
 from keras_temporal_reg.experiments.sources import SIZE_MULTIPLE, TEST_FRAMES, SplitClip
+from keras_temporal_reg.experiments.statistics import VALIDATION
 from keras_temporal_reg.finetuning import validation_clips
 from keras_temporal_reg.finetuning.validation_clips import STILL_FRAMES, ClipArrays
 from keras_temporal_reg.tasks import Task, colorization, denoising, hdr, super_resolution
 
-VALIDATION, CLIPS, STILLS, PHOTOGRAPHS = SETS = ("validation", "clips", "stills", "photographs")
+CLIPS, SCENES, STILLS, PHOTOGRAPHS = ("clips", "scenes", "stills", "photographs")
 HELD_OUT = 8  # stills of each clip to validate on, at most
 FILMED_FRAMES = 16  # of each still and photograph that is tested on
 WIDEST = 320  # pixels of a picture under the camera, so that measuring stays cheap
-SCENES = 3  # generated ones, to validate on and to test on
+SCENE_COUNT = 3  # generated ones, to validate on, and as many to test on
 FIRST_SCENE = 1000  # seed of those, far from the seeds of the scenes to train on
 
 Clips = dict[str, ClipArrays]
@@ -44,7 +45,8 @@ class Problem:
         task: the task.
         network: makes a network of so many channels.
         pictures: ``(x, y)`` to train on, for a data size; x is None where `make_input` makes it.
-        sets: to test on: of each set of `SETS` that there is, its clips by their names.
+        sets: of each set of clips that there is, to choose on (`VALIDATION`) and to test on, the
+            clips by their names.
         make_input: from y to x, where x is made from y.
         weight: from y to its `sample_weight`, or None. All measures but SSIM and the warping
             error, which are of the whole picture, are taken where it is above 0.
@@ -123,6 +125,11 @@ def of_clips(
         raise ValueError(f"clips must have different names. Received: {', '.join(names)}")
     sets = {CLIPS: _real_clips(task, splits, frames)}
     return _trained_on(task, network, splits, photographs, sets)
+
+
+def task_of(experiment: str) -> Task:
+    """The task of an experiment."""
+    return hdr if experiment == "hdr" else _task_and_network(experiment)[0]
 
 
 def _task_and_network(experiment: str) -> tuple[Task, Callable[[int], keras.Model]]:
@@ -209,9 +216,9 @@ def _hdr(config: ExperimentConfig, folder: Path | None) -> Problem:
         test, validation = (
             {
                 f"scene {n}": scenes.clip(FIRST_SCENE + n, config.frames, 128, 160)
-                for n in range(first, first + SCENES)
+                for n in range(first, first + SCENE_COUNT)
             }
-            for first in (0, SCENES)
+            for first in (0, SCENE_COUNT)
         )
 
         def lights(count: int) -> list[np.ndarray]:
@@ -234,7 +241,7 @@ def _hdr(config: ExperimentConfig, folder: Path | None) -> Problem:
         networks.hdr_unet,
         # x is made of crops of y, so that motion comes before clipping, noise and JPEG.
         lambda count: [(None, scenes.to_log(light)) for light in lights(count)],
-        {VALIDATION: _captured(validation), CLIPS: _captured(test)},
+        {VALIDATION: _captured(validation), SCENES: _captured(test)},
         make_input=scenes.capture,
         weight=scenes.saturation,
     )

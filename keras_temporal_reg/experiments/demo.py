@@ -29,7 +29,14 @@ from keras_temporal_reg.evaluation import clips as evaluation_clips
 from keras_temporal_reg.evaluation import figures
 from keras_temporal_reg.evaluation.clip_evaluator import INPUT, REFERENCE
 from keras_temporal_reg.evaluation.config import EvaluationConfig
-from keras_temporal_reg.experiments import datasets, networks, runner, sources, steadied_demo
+from keras_temporal_reg.experiments import (
+    datasets,
+    measuring,
+    networks,
+    runner,
+    sources,
+    steadied_demo,
+)
 from keras_temporal_reg.experiments.configs import DemoConfig, ExperimentConfig, Method
 from keras_temporal_reg.finetuning import blending, members, strength_search, validation_clips
 from keras_temporal_reg.finetuning.choice import Choice
@@ -234,7 +241,7 @@ def _draw(
         clip = problem.sets[datasets.CLIPS][split.name]
         x = clip.x[:SHOWN_FRAMES]
         plain, stabilized = (
-            image_files.to_uint8(problem.task.decode(x, runner.predict(trained[name], x)))
+            image_files.to_uint8(problem.task.decode(x, measuring.predict(trained[name], x)))
             for name in ("baseline", "stabilized")
         )
         truth = split.test[:SHOWN_FRAMES]

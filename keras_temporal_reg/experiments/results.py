@@ -1,4 +1,4 @@
-"""Results of an experiment: its rows, a summary, plots, and a page with the poster's claims."""
+"""Results of an experiment: its rows, a summary, a plot, and a page with the poster's claims."""
 
 from __future__ import annotations
 
@@ -7,20 +7,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from keras_temporal_reg import metrics, saved_models
-from keras_temporal_reg.experiments.claims import Claim
-from keras_temporal_reg.experiments.configs import CONVERGED, ExperimentConfig
+from keras_temporal_reg.experiments import fronts, tables
+from keras_temporal_reg.experiments.claims import Claim, Evidence, best_of_ours, gather
+from keras_temporal_reg.experiments.configs import (
+    BLENDS,
+    CONVERGED,
+    METHODS,
+    PLAIN,
+    ExperimentConfig,
+)
 from keras_temporal_reg.experiments.statistics import (
     BASELINE_PSNR,
     MEASURES,
+    REFERENCE_FLICKER,
+    Estimate,
     Groups,
+    Key,
     Row,
-    group_rows,
+    difference,
+    excess_removed,
     of_group,
-    of_method,
-    steadiness,
+    ratio,
+    verdict,
 )
 from keras_temporal_reg.io import atomic, jsonable
 
@@ -29,6 +38,13 @@ _HDR_NOTE = (
     "measures but SSIM and the warping error are taken where it clipped, the rest being as in the "
     "truth."
 )
+_SETS = {
+    "validation": "stills that were held out, under a virtual camera",
+    "clips": "later frames of the clips whose stills were trained on (motion: optical flow)",
+    "stills": "one of these later frames of each shot, under a virtual camera (motion exact)",
+    "photographs": "photographs that were not trained on, under a virtual camera (motion exact)",
+    "scenes": "generated scenes under a moving camera (motion exact)",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +56,8 @@ class Reproduction:
         rows: one for each run, as in ``rows.json``.
         claims: those of the poster that it tests.
         goals: goals beyond the paper.
-        output: the folder with the page, the plots and the numbers.
-        trained: how many runs this call trained; the others were in the folder already.
+        output: the folder with the page, the plot and the numbers.
+        measured: how many runs this call trained and measured; the others were in the folder.
         seconds: run time of this call.
     """
 
@@ -50,17 +66,18 @@ class Reproduction:
     claims: tuple[Claim, ...]
     goals: tuple[Claim, ...]
     output: Path
-    trained: int
+    measured: int
     seconds: float
 
 
 def show(result: Reproduction) -> None:
-    """Print the table and the claims."""
-    print(_table(result.rows))
+    """Print the first table and the claims."""
+    evidence = gather(result.rows)
+    print(tables.of_chosen(evidence, next(iter(evidence.tests))))
     for claim in (*result.claims, *result.goals):
         print(f"\n{claim.verdict.upper()}: {claim.claim}\n  {claim.measured}")
     print(
-        f"\n{result.trained} of {len(result.rows)} runs trained in {result.seconds:.0f} s. "
+        f"\n{result.measured} of {len(result.rows)} runs made in {result.seconds:.0f} s. "
         f"Page: {result.output / 'results.md'}"
     )
 
@@ -72,56 +89,89 @@ def write(
 
     `versions` are those of the software that made the rows; None: of this one.
     """
-    groups = group_rows(result.rows)
-    if len(config.sizes) == 1:
-        name, figure = "pareto", _pareto(groups)
-    else:
-        name, figure = "data-size", _over_sizes(groups)
+    evidence = gather(result.rows)
+    name, figure = _plot(evidence)
     with atomic.atomic_write(result.output / f"{name}.png") as temporary:
         figure.savefig(temporary, dpi=110)
     summary = {
         "experiment": result.experiment,
         "config": config,
         "seeds": sorted({row["seed"] for row in result.rows}),
-        "groups": [
-            {
-                "method": method,
-                "alpha": alpha,
-                "data": size,
-                "mean": {key: of_group(group, key).mean for key in (*MEASURES, BASELINE_PSNR)},
-                "spread": {key: of_group(group, key).spread for key in MEASURES},
-                "stabilized_seeds": sum(bool(row["stabilized"]) for row in group.values()),
-            }
-            for (method, alpha, size), group in groups.items()
-        ],
+        "headline": headline(evidence),
+        "sets": {
+            clips: [_summary_of(groups, key) for key in groups]
+            for clips, groups in evidence.tests.items()
+        },
         "claims": result.claims,
         "goals": result.goals,
-        "run_seconds": round(sum(row["seconds"] for row in result.rows), 1),
         "versions": saved_models.versions() if versions is None else versions,
     }
     jsonable.write(result.output / "summary.json", summary)
     with atomic.atomic_write(result.output / "results.md") as temporary:
-        temporary.write_text(_page(result, summary, name))
+        temporary.write_text(_page(result, evidence, summary, name))
 
 
-def _page(result: Reproduction, summary: Mapping[str, Any], plot: str) -> str:
+def headline(evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """On each set of clips, the blend that the validation clips favour."""
+    best = best_of_ours(evidence)
+    return {
+        clips: _summary_of(groups, best)
+        for clips, groups in evidence.tests.items()
+        if best is not None and best in groups
+    }
+
+
+def _summary_of(groups: Groups, key: Key) -> dict[str, Any]:
+    group, plain = groups[key], groups.get(key.plain)
+    found: dict[str, Any] = {
+        **key._asdict(),
+        "seeds": sorted(group),
+        "mean": {m: of_group(group, m).mean for m in (*MEASURES, BASELINE_PSNR, REFERENCE_FLICKER)},
+    }
+    if plain is not None and key != key.plain:
+        compared = {
+            "flicker": ratio(group, plain, "flicker"),
+            "psnr": difference(group, plain, "psnr"),
+            "excess_removed": excess_removed(group, plain),
+        }
+        for name, value in compared.items():
+            found[name] = {"mean": value.mean, "margin": value.margin}
+        found["outcome"] = verdict(group, plain).outcome.name
+    return found
+
+
+def _page(result: Reproduction, evidence: Evidence, summary: Mapping[str, Any], plot: str) -> str:
     seeds = summary["seeds"]
-    spread = (
-        "One seed: there is no spread, so what follows is an indication, not a proof."
+    interval = (
+        "One seed: there is no interval, so what follows is an indication, not a proof."
         if len(seeds) == 1
-        else "Mean and standard deviation over seeds; differences are taken seed by seed."
+        else "Ratios and differences are taken seed by seed; ± is the 95 % interval of their mean."
     )
     versions = ", ".join(f"{name} {value}" for name, value in summary["versions"].items())
+    main, *others = evidence.tests
+    groups = evidence.tests[main]
+    lengths = tables.of_lengths(evidence, main)
+    steps = next(iter(groups)).steps
     parts = [
         f"# Reproduced: {result.experiment}",
-        f"Eilertsen, Mantiuk and Unger, CVPR 2019. {len(result.rows)} runs, seeds "
-        f"{', '.join(map(str, seeds))}, {summary['run_seconds'] / 60:.0f} minutes of training and "
-        f"measuring. {versions}. {spread}{_converged(result.rows)}",
-        f'{_better()} "Stabilized" is the number of seeds that are stabilized by the rule of '
-        "`metrics.verdict`. The best alpha is the best on these very clips.",
+        f"Relative to {PLAIN} only, trained for the same {steps} steps:",
+        tables.of_chosen(evidence, main),
+        f"Each method has the strength that the validation clips favour: the steadiest that is "
+        f"STABILIZED on them by the rule of `metrics.verdict`, the weakest if none is. {interval} "
+        f"The baseline prediction has {_mean(groups, BASELINE_PSNR).text(2)} dB, the reference a "
+        f"flicker of {_mean(groups, REFERENCE_FLICKER).text(2)} %.",
         *([_HDR_NOTE] if result.experiment == "hdr" else []),
-        _table(result.rows),
+        "The clips:",
+        _list_of_sets(evidence),
+        *(["## On other clips", tables.of_other_sets(evidence, others)] if others else []),
+        "## Flicker against PSNR",
         f"![{plot}]({plot}.png)",
+        *(
+            ["Over all strengths, along straight lines between them:", tables.of_fronts(groups)]
+            if plot == "fronts"
+            else []
+        ),
+        *(["## Longer and shorter fine-tunings", lengths] if lengths else []),
     ]
     for title, tested in (
         ("The poster's claims", result.claims),
@@ -134,7 +184,24 @@ def _page(result: Reproduction, summary: Mapping[str, Any], plot: str) -> str:
                 f"**{claim.verdict.capitalize()}.** Measured: {claim.measured}.",
                 f"Rule: {claim.rule}",
             ]
+    parts += [
+        "## All runs",
+        f"Eilertsen, Mantiuk and Unger, CVPR 2019. {len(result.rows)} rows, seeds "
+        f"{', '.join(map(str, seeds))}. {versions}.{_converged(result.rows)} {_better()} "
+        f"On the {main}:",
+        tables.of_all(groups),
+    ]
     return "\n\n".join(parts) + "\n"
+
+
+def _list_of_sets(evidence: Evidence) -> str:
+    names = (*(["validation"] if evidence.validation else []), *evidence.tests)
+    return "\n".join(f"- {name}: {_SETS[name]}" for name in names)
+
+
+def _mean(groups: Groups, key: str) -> Estimate:
+    plain = next(group for name, group in groups.items() if name.method == PLAIN)
+    return of_group(plain, key)
 
 
 def _better() -> str:
@@ -155,71 +222,64 @@ def _converged(rows: Sequence[Row]) -> str:
     )
 
 
-def _table(rows: Sequence[Row]) -> str:
-    measures = [metrics.MEASURES[key] for key in MEASURES]
-    titles = [measure.heading for measure in measures]
-    lines = [
-        f"| method | alpha | data | {' | '.join(titles)} | stabilized |",
-        "| --- " * (len(titles) + 4) + "|",
-    ]
-    groups = group_rows(rows)
-    for (method, alpha, size), group in groups.items():
-        cells = [method, f"{alpha:g}" if alpha else "", str(size)]
-        cells += [of_group(group, m.key, m.factor).text(m.digits) for m in measures]
-        judged = [row["stabilized"] for row in group.values() if row["stabilized"] is not None]
-        cells.append(f"{sum(judged)} of {len(judged)}" if judged else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    baseline = np.mean([of_group(group, BASELINE_PSNR).mean for group in groups.values()])
-    lines.append(f"\nThe baseline prediction has {baseline:.2f} dB.")
-    return "\n".join(lines)
+def _plot(evidence: Evidence) -> tuple[str, Any]:
+    """The name of a plot, and the plot."""
+    groups = next(iter(evidence.tests.values()))
+    if len({key.data for key in groups}) > 1:
+        return "data-size", _over_sizes(groups)
+    return "fronts", _fronts(groups)
 
 
-def _pareto(groups: Groups) -> Any:
-    """PSNR over flicker, a line for each method, with alpha beside each point.
-
-    Over temporal error where rows were made before flicker was measured.
-    """
+def _fronts(groups: Groups) -> Any:
+    """PSNR over flicker, both relative to the baseline, a line for each method."""
     from matplotlib.figure import Figure
-
-    steady = steadiness(groups)
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axis = figure.subplots()
-    for number, method in enumerate(dict.fromkeys(name for name, _, _ in groups)):
-        points = {
-            alpha: (of_group(group, steady).mean, of_group(group, "psnr").mean)
-            for alpha, group in of_method(groups, method).items()
-        }
-        colour = f"C{number}"
-        axis.plot(*zip(*points.values()), "o-", color=colour, label=method)
-        for alpha, place in points.items():
-            if alpha:
-                axis.annotate(f"{alpha:g}", place, (4, 4), textcoords="offset points", color=colour)
-    axis.set_xlabel(f"{metrics.MEASURES[steady].heading} (lower is better)")
-    axis.set_ylabel(f"{metrics.MEASURES['psnr'].heading} (higher is better)")
-    axis.set_title("Mean over seeds; numbers are alpha")
+    steps, data = next(iter(groups))[2:]
+    for number, method in enumerate(dict.fromkeys(key.method for key in groups)):
+        keys = sorted(k for k in groups if (k.method, k.steps, k.data) == (method, steps, data))
+        if method == PLAIN or not keys:
+            continue
+        means = fronts.mean(fronts.points(groups, method, steps, data))
+        colour = f"C{number % 10}"
+        line = "o-" if method in BLENDS else "o--" if method in METHODS else "x:"
+        axis.plot(*zip(*means), line, color=colour, label=method)
+        for key, place in zip(keys, means[1:]):
+            if key.strength and key.method in METHODS:
+                axis.annotate(
+                    f"{key.strength:g}", place, (4, 4), textcoords="offset points", color=colour
+                )
+    axis.axhline(-fronts.PSNR_LOST[-1], color="grey", linewidth=0.5)
+    axis.set_ylim(bottom=max(axis.get_ylim()[0], _LOWEST))
+    axis.set_xlabel("flicker, relative to reconstruction only (lower is better)")
+    axis.set_ylabel("PSNR, dB above reconstruction only (higher is better)")
+    axis.set_title("Mean over seeds; numbers are alpha; the grey line is 0.1 dB less")
     axis.legend()
     return figure
 
 
+_LOWEST = -2.0  # dB: what loses more is of no use
+
+
 def _over_sizes(groups: Groups) -> Any:
-    """PSNR, flicker (or temporal error) and S over the size of the training data."""
+    """PSNR, flicker and S over the size of the training data."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 5), layout="constrained")
-    measures = [metrics.MEASURES[key] for key in ("psnr", steadiness(groups), "smoothness")]
-    lines = dict.fromkeys((method, alpha) for method, alpha, _ in groups)
+    measures = [metrics.MEASURES[key] for key in ("psnr", "flicker", "smoothness")]
+    lines = dict.fromkeys(key[:2] for key in groups)
     for axis, measure in zip(figure.subplots(1, len(measures)), measures):
-        for method, alpha in lines:
+        for method, strength in lines:
             points = {
-                size: of_group(group, measure.key)
-                for (name, own_alpha, size), group in sorted(groups.items())
-                if (name, own_alpha) == (method, alpha)
+                key.data: of_group(group, measure.key)
+                for key, group in sorted(groups.items())
+                if key[:2] == (method, strength)
             }
             means = [point.mean for point in points.values()]
-            spreads = [point.spread for point in points.values()]
-            label = f"{method} {alpha:g}" if alpha else method
-            axis.errorbar([*points], means, spreads, marker="o", capsize=3, label=label)
+            margins = [point.margin for point in points.values()]
+            label = f"{method} {strength:g}" if strength else method
+            axis.errorbar([*points], means, margins, marker="o", capsize=3, label=label)
         axis.set_xscale("log", base=2)
         axis.set_xlabel("training pictures per clip")
         axis.set_title(measure.heading)

@@ -1,11 +1,10 @@
-"""From weights to a result: train a network by a method, and measure it on test clips."""
+"""From weights to weights: train the network that methods start from, and train it by a method."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,19 +15,17 @@ from tensorflow import keras
 from keras_temporal_reg import metrics
 from keras_temporal_reg.data import _crops as crops
 from keras_temporal_reg.data import pair_with_transformed
+from keras_temporal_reg.experiments import measuring
 from keras_temporal_reg.experiments.configs import (
     CONVERGED,
     METHODS,
     PLAIN,
     ExperimentConfig,
     Method,
-    Run,
 )
-from keras_temporal_reg.experiments.datasets import CLIPS, Problem
+from keras_temporal_reg.experiments.datasets import Problem
 from keras_temporal_reg.experiments.sources import CROP
-from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, MEASURES
 from keras_temporal_reg.finetuning import schedule, training
-from keras_temporal_reg.finetuning.validation_clips import ClipArrays
 from keras_temporal_reg.transforms import RandomAffine
 
 BATCH = 8
@@ -125,21 +122,6 @@ def fine_tune(
     return network
 
 
-def make_row(setting: Setting, run: Run, base: Base, advance: Advance) -> dict[str, Any]:
-    """Train one network by the method of a run, and measure it."""
-    started = time.monotonic()
-    keras.backend.clear_session()
-    network = fine_tune(setting, METHODS[run.method], run.alpha, base, advance)
-    return {
-        **run._asdict(),
-        "base_steps": setting.config.base_steps,
-        "converged": base.converged,
-        "steps": setting.config.steps,
-        **measure(setting.problem, network),
-        "seconds": round(time.monotonic() - started, 1),
-    }
-
-
 def batches(setting: Setting, method: Method, seed: int, start: int, stop: int) -> tf.data.Dataset:
     """Batches ``(x, y)`` or ``(x, y, sample_weight)``, paired where the method pairs.
 
@@ -228,43 +210,9 @@ def _train_to_convergence(network: keras.Model, setting: Setting, advance: Advan
     best = -math.inf
     for number in range(config.rounds):
         _train_plain(network, shown, 100 * setting.seed + number, advance)
-        psnr = metrics.psnr(y, predict(network, x))
+        psnr = metrics.psnr(y, measuring.predict(network, x))
         if psnr < best + CONVERGED:
             advance((config.rounds - number - 1) * config.base_steps)
             return True
         best = psnr
     return False
-
-
-def measure(problem: Problem, network: keras.Model) -> dict[str, float]:
-    """Means over the test clips of `MEASURES`, and the PSNR of the baseline prediction."""
-    found = [_measure_clip(problem, network, clip) for clip in problem.sets[CLIPS].values()]
-    return {
-        key: float(np.mean([each[key] for each in found])) for key in (*MEASURES, BASELINE_PSNR)
-    }
-
-
-def _measure_clip(problem: Problem, network: keras.Model, clip: ClipArrays) -> dict[str, float]:
-    task, x, y = problem.task, clip.x, clip.y
-    prediction = predict(network, x)
-    shown = task.decode(x, prediction)
-    return {
-        **clip.measures(where_weighted(problem, prediction, y)),
-        "ssim": metrics.ssim(task.decode(x, y), shown),
-        "warping_error": metrics.warping_error(shown, clip.motion, clip.mask, clip.cuts),
-        BASELINE_PSNR: metrics.psnr(y, where_weighted(problem, task.baseline(x), y)),
-    }
-
-
-def where_weighted(problem: Problem, prediction: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The prediction where the weight of the loss is 1, and y where it is 0."""
-    if problem.weight is None:
-        return prediction
-    weight = problem.weight(tf.constant(y)).numpy()[..., np.newaxis]
-    return weight * prediction + (1.0 - weight) * y
-
-
-def predict(network: keras.Model, x: np.ndarray) -> np.ndarray:
-    """The network's output for the frames of a clip."""
-    # Not Keras's `predict`, which is traced again for each network.
-    return np.concatenate([network(x[n : n + 8], training=False) for n in range(0, len(x), 8)])

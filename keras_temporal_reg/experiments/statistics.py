@@ -9,105 +9,181 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_temporal_reg import metrics
+from keras_temporal_reg.experiments.configs import PLAIN, Run
 
 # Without tOF, which needs an estimate of optical flow, and the error, which says what PSNR says.
 MEASURES = tuple(key for key in metrics.MEASURES if key not in ("flow_difference", "error"))
 BASELINE_PSNR = "baseline_psnr"
+REFERENCE_FLICKER = "reference_flicker"
+CONFIDENCE = 0.95
+VALIDATION = "validation"  # the set of clips that strengths are chosen on
 
 Row = Mapping[str, Any]
-Group = Mapping[int, Row]  # rows of one method, alpha and data size, by seed
-Groups = Mapping[tuple[str, float, int], Group]
+
+
+class Key(NamedTuple):
+    """What the rows of a group have in common: a `Run` but for its seed."""
+
+    method: str
+    strength: float
+    steps: int
+    data: int
+
+    @property
+    def plain(self) -> Key:
+        """The baseline to compare with."""
+        return self._replace(method=PLAIN, strength=0.0)
+
+
+class Scores(NamedTuple):
+    """The measures of a run on one set of clips.
+
+    Attributes:
+        mean: measures, means over the clips.
+        flicker: of each clip.
+        reference: flicker of each clip's reference.
+    """
+
+    mean: Mapping[str, float]
+    flicker: Sequence[float]
+    reference: Sequence[float]
+
+
+Group = Mapping[int, Scores]  # by seed
+Groups = Mapping[Key, Group]
 
 
 class Estimate(NamedTuple):
-    """Mean and sample standard deviation over seeds; the latter is 0 for one seed."""
+    """A mean over seeds with its 95 % interval, by Student's t; one seed has no interval.
+
+    Attributes:
+        mean: of the values.
+        margin: half of the interval's width.
+        seeds: how many values there are.
+    """
 
     mean: float
-    spread: float
+    margin: float
     seeds: int
 
     def __str__(self) -> str:
-        return self.text(3)
+        return self.text(2)
 
-    def text(self, digits: int) -> str:
-        """Mean and spread with so many digits after the point; ``"-"`` for NaN."""
+    def text(self, digits: int, sign: str = "") -> str:
+        """Mean and margin with so many digits after the point; ``"-"`` for NaN."""
         if math.isnan(self.mean):
             return "-"
-        spread = f" +- {self.spread:.{digits}f}" if self.seeds > 1 else ""
-        return f"{self.mean:.{digits}f}{spread}"
+        margin = f" ± {self.margin:.{digits}f}" if self.seeds > 1 else ""
+        return f"{self.mean:{sign}.{digits}f}{margin}"
+
+    def times(self, factor: float) -> Estimate:
+        """The estimate in another unit."""
+        return Estimate(factor * self.mean, factor * self.margin, self.seeds)
 
     @property
-    def is_positive(self) -> bool:
-        """Whether the mean is above 0 by more than the spread."""
-        return self.mean > self.spread
+    def low(self) -> float:
+        """The lower end of the interval."""
+        return self.mean - self.margin
+
+    @property
+    def high(self) -> float:
+        """The upper end of the interval."""
+        return self.mean + self.margin
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and spread of one value per seed."""
-    mean = float(np.mean(values)) if values else math.nan
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return Estimate(mean, spread, len(values))
+    """The estimate from one value per seed."""
+    from scipy.stats import t
+
+    count = len(values)
+    if count < 2:
+        return Estimate(values[0] if count else math.nan, 0.0, count)
+    error = float(np.std(values, ddof=1)) / math.sqrt(count)
+    return Estimate(
+        float(np.mean(values)), float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * error, count
+    )
 
 
-def group_rows(rows: Sequence[Row]) -> dict[tuple[str, float, int], dict[int, Row]]:
-    """Rows by method, alpha and data size, and there by seed."""
-    groups: dict[tuple[str, float, int], dict[int, Row]] = {}
+def sets_of(rows: Sequence[Row]) -> list[str]:
+    """The sets of clips to test on, the main one first."""
+    return [name for name in rows[0]["clips"] if name != VALIDATION] if rows else []
+
+
+def group_rows(rows: Sequence[Row], clips: str) -> dict[Key, dict[int, Scores]]:
+    """What rows say about a set of clips, by method, strength, steps and data, and by seed."""
+    groups: dict[Key, dict[int, Scores]] = {}
     for row in rows:
-        groups.setdefault((row["method"], row["alpha"], row["data"]), {})[row["seed"]] = row
+        run = Run(*(row[name] for name in Run._fields))
+        if clips in row["clips"]:
+            groups.setdefault(Key(*run[:-1]), {})[run.seed] = _scores(row["clips"][clips])
     return groups
 
 
-def number(row: Row, key: str) -> float:
-    """A number of a row; NaN where the row has null, as JSON stores NaN, or was made before the
-    measure was.
-    """
-    value = row.get(key)
-    return math.nan if value is None else float(value)
+def _scores(clips: Mapping[str, Mapping[str, Any]]) -> Scores:
+    values = {
+        key: [math.nan if clip[key] is None else float(clip[key]) for clip in clips.values()]
+        for key in (*MEASURES, BASELINE_PSNR, REFERENCE_FLICKER)
+    }
+    mean = {key: float(np.mean(each)) for key, each in values.items()}
+    return Scores(mean, values["flicker"], values[REFERENCE_FLICKER])
 
 
-def of_group(group: Group, key: str, unit: float = 1.0) -> Estimate:
-    """A measure of a group, times `unit`."""
-    return estimate([unit * number(row, key) for row in group.values()])
+def of_group(group: Group, key: str) -> Estimate:
+    """A measure of a group."""
+    return estimate([scores.mean[key] for scores in group.values()])
 
 
 def difference(a: Group, b: Group, key: str) -> Estimate:
     """``a - b``, seed by seed."""
-    return estimate([number(a[s], key) - number(b[s], key) for s in a if s in b])
+    return estimate([a[s].mean[key] - b[s].mean[key] for s in a if s in b])
 
 
 def ratio(a: Group, b: Group, key: str) -> Estimate:
     """``a / b``, seed by seed."""
-    return estimate([number(a[s], key) / number(b[s], key) for s in a if s in b])
+    return estimate([a[s].mean[key] / b[s].mean[key] for s in a if s in b])
 
 
-def of_method(groups: Groups, method: str) -> dict[float, Group]:
-    """Groups of one method by alpha."""
-    return {alpha: group for (name, alpha, _), group in sorted(groups.items()) if name == method}
-
-
-def first_of(groups: Groups, method: str) -> Group | None:
-    """The group of a method that has no alpha."""
-    return next(iter(of_method(groups, method).values()), None)
-
-
-def is_stabilized(group: Group, plain: Group) -> bool:
-    """Whether the means over seeds are stabilized by the rule of `metrics.verdict`."""
-    before, after = (
-        {key: of_group(each, key).mean for key in (*MEASURES, BASELINE_PSNR)}
-        for each in (plain, group)
+def excess_removed(after: Group, before: Group) -> Estimate:
+    """`metrics.excess_removed`, seed by seed."""
+    return estimate(
+        [
+            metrics.excess_removed(before[s].flicker, after[s].flicker, after[s].reference)
+            for s in after
+            if s in before
+        ]
     )
-    return metrics.verdict(before, after, before[BASELINE_PSNR]).is_stabilized
 
 
-def steadiness(groups: Groups) -> str:
-    """The key of the measure that tells how steady groups are: flicker, where all have it."""
-    has_flicker = all(not math.isnan(of_group(group, "flicker").mean) for group in groups.values())
-    return "flicker" if has_flicker else "temporal_error"
+def verdict(after: Group, before: Group) -> metrics.Verdict:
+    """`metrics.verdict` on the means over seeds."""
+    plain, steadied = (
+        {key: of_group(group, key).mean for key in (*MEASURES, BASELINE_PSNR)}
+        for group in (before, after)
+    )
+    return metrics.verdict(plain, steadied, plain[BASELINE_PSNR])
 
 
-def best_alpha(groups: Groups, method: str, plain: Group) -> tuple[float, Group] | None:
-    """The steadiest alpha, of those that are stabilized if any are."""
-    found = list(of_method(groups, method).items())
-    stabilized = [(alpha, group) for alpha, group in found if is_stabilized(group, plain)]
-    key = steadiness(groups)
-    return min(stabilized or found, key=lambda each: of_group(each[1], key).mean, default=None)
+def with_plain(groups: Groups, key: Key) -> tuple[Group, Group] | None:
+    """A group and its baseline; None where either is missing."""
+    if key in groups and key.plain in groups:
+        return groups[key], groups[key.plain]
+    return None
+
+
+def choose(validation: Groups, method: str, steps: int, data: int) -> Key | None:
+    """The strength of a method that the validation clips favour.
+
+    The steadiest of those that are stabilized; if none is, the weakest. None without a group.
+    """
+    found = [
+        key
+        for key in validation
+        if (key.method, key.steps, key.data) == (method, steps, data)
+        and with_plain(validation, key)
+    ]
+    stabilized = [
+        key for key in found if verdict(validation[key], validation[key.plain]).is_stabilized
+    ]
+    if stabilized:
+        return min(stabilized, key=lambda key: of_group(validation[key], "flicker").mean)
+    return min(found, key=lambda key: key.strength, default=None)

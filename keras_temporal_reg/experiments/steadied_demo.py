@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_temporal_reg import metrics, saved_models
-from keras_temporal_reg.experiments import datasets, runner, sources
+from keras_temporal_reg.experiments import datasets, measuring, sources
 from keras_temporal_reg.experiments.configs import DemoConfig
 from keras_temporal_reg.io import video
 from keras_temporal_reg.steadying import adaptation, job
@@ -66,8 +66,8 @@ def run(
         running = job.prepare(original, (frames,), Path(folder) / output.name, "keras", steady)
         choice, _ = adaptation.adapt(running, adaptation.judged(running), config.steady_steps)
         measures = {
-            BEFORE: clip.measures(runner.predict(running.teacher, clip.x)),
-            STEADIED: clip.measures(runner.predict(running.model, clip.x)),
+            BEFORE: clip.measures(measuring.predict(running.teacher, clip.x)),
+            STEADIED: clip.measures(measuring.predict(running.model, clip.x)),
         }
     baseline_psnr = metrics.psnr(clip.y, problem.task.baseline(clip.x))
     verdict = metrics.verdict(measures[BEFORE], measures[STEADIED], baseline_psnr)

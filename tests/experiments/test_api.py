@@ -7,20 +7,24 @@ import numpy as np
 import pytest
 from helpers import experiments as helpers
 
-from keras_temporal_reg.experiments import api, claims, results, runner
+from keras_temporal_reg.experiments import api, claims, measuring, results, statistics
 from keras_temporal_reg.experiments.configs import (
     AUGMENTED,
     INVARIANCE,
     JACOBIAN,
     PLAIN,
     ExperimentConfig,
+    Run,
 )
-from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, MEASURES
+from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, MEASURES, REFERENCE_FLICKER
 from keras_temporal_reg.finetuning import training
 
 TINY = ExperimentConfig(
     methods=(PLAIN, AUGMENTED, JACOBIAN),
     alphas=(0.9,),
+    blends=("blend-sparse-jacobian",),
+    shares=(0.5,),
+    alternatives=False,
     sizes=(2,),
     base_steps=2,
     steps=2,
@@ -28,20 +32,12 @@ TINY = ExperimentConfig(
     frames=3,
 )
 FIELDS = {
+    *Run._fields,
     "experiment",
-    "method",
-    "alpha",
-    "data",
-    "seed",
-    "base_steps",
     "converged",
-    "steps",
-    *MEASURES,
-    BASELINE_PSNR,
-    "stabilized",
-    "outcome",
-    "verdict",
+    "clips",
     "seconds",
+    "seconds_per_frame",
     "settings",
 }
 
@@ -68,7 +64,7 @@ def small(monkeypatch):
 
 
 def _without_time(rows):
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+    return [{key: value for key, value in row.items() if "seconds" not in key} for row in rows]
 
 
 def _run(output, experiment="hdr", config=TINY, **options):
@@ -78,30 +74,31 @@ def _run(output, experiment="hdr", config=TINY, **options):
 @pytest.mark.slow
 def test_a_run_goes_on_where_it_was_interrupted(tmp_path, trained, small, monkeypatch):
     whole = _run(tmp_path / "whole", seeds=(0,))
-    assert trained == [2] * 4  # the base, and three methods
-    assert whole.trained == 3
+    # The base, and four trainings: the blend has a member of its own.
+    assert trained == [2] * 5 and whole.measured == 4
 
-    make_row, made = runner.make_row, []
+    measure, measured = measuring.measure_network, []
 
     def interrupted(*arguments):
-        if len(made) == 2:
+        if len(measured) == 2:
             raise KeyboardInterrupt
-        made.append(make_row(*arguments))
-        return made[-1]
+        measured.append(measure(*arguments))
+        return measured[-1]
 
-    monkeypatch.setattr(runner, "make_row", interrupted)
+    monkeypatch.setattr(measuring, "measure_network", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _run(tmp_path / "cut", seeds=(0,))
     assert len(json.loads((tmp_path / "cut" / "rows.json").read_text())) == 2
-    monkeypatch.setattr(runner, "make_row", make_row)
+    monkeypatch.setattr(measuring, "measure_network", measure)
     trained.clear()
     resumed = _run(tmp_path / "cut", seeds=(0,))
-    assert trained == [2] and resumed.trained == 1
+    # The third network was trained before it was to be measured, and is kept.
+    assert trained == [2] and resumed.measured == 2
     assert _without_time(resumed.rows) == _without_time(whole.rows)
 
     trained.clear()
     again = _run(tmp_path / "cut", seeds=(0,))
-    assert trained == [] and again.trained == 0
+    assert trained == [] and again.measured == 0
     assert again.rows == resumed.rows
 
 
@@ -112,7 +109,9 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path, small):
     first, again = (_run(tmp_path / name, "hdr", config, seeds=(0,)) for name in ("first", "again"))
     assert _without_time(first.rows) == _without_time(again.rows)
     # Each method trains in a way of its own, from the same weights.
-    assert len({row["psnr"] for row in first.rows}) == len(methods)
+    groups = statistics.group_rows(first.rows, "scenes")
+    values = {statistics.of_group(group, "psnr").mean for group in groups.values()}
+    assert len(values) == len(methods) + 1
 
 
 def test_rows_page_summary_and_plot_agree(tmp_path, trained, small, capsys):
@@ -121,48 +120,59 @@ def test_rows_page_summary_and_plot_agree(tmp_path, trained, small, capsys):
     assert rows == list(result.rows)
     for row in rows:
         assert set(row) == FIELDS
-        assert all(isinstance(row[key], float) for key in MEASURES)
-        is_judged = isinstance(row["stabilized"], bool) and row["verdict"] != ""
-        assert is_judged != (row["method"] == PLAIN)
-    assert rows[0]["stabilized"] is None and rows[0]["verdict"] == ""
+        assert {*row["clips"]} == {"validation", "scenes"}
+        for clip in row["clips"]["scenes"].values():
+            assert {*MEASURES, BASELINE_PSNR, REFERENCE_FLICKER} <= {*clip}
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert [group["method"] for group in summary["groups"]] == list(TINY.methods)
-    assert summary["groups"][0]["mean"]["psnr"] == pytest.approx(rows[0]["psnr"])
+    methods = [group["method"] for group in summary["sets"]["scenes"]]
+    assert methods == [*TINY.methods, *TINY.blends]
+    assert summary["headline"]["scenes"]["method"] == TINY.blends[0]
     for key in ("claims", "goals"):
         expected = [dataclasses.asdict(each) for each in getattr(result, key)]
         assert summary[key] == expected
     page = (tmp_path / "results.md").read_text()
     for claim in (*result.claims, *result.goals):
         assert claim.claim in page and claim.measured in page
-    assert f"{rows[0]['temporal_error']:.3f}" in page and "One seed" in page
-    assert (tmp_path / "pareto.png").stat().st_size > 5000
+    assert "One seed" in page and "±" not in page
+    assert (tmp_path / "fronts.png").stat().st_size > 5000
     results.show(result)
     printed = capsys.readouterr().out
-    assert "Temporal error" in printed and "3 of 3 runs trained" in printed
+    assert "| flicker |" in printed and "4 of 4 runs made" in printed
+
+
+@pytest.mark.slow
+def test_filters_are_rows_too(tmp_path, trained, small):
+    config = dataclasses.replace(TINY, methods=(PLAIN,), blends=(), alternatives=True)
+    result = _run(tmp_path, config=config, seeds=(0,))
+    filters = {row["method"] for row in result.rows} - {PLAIN}
+    assert {"temporal low-pass", "motion-compensated low-pass", "test-time averaging"} <= filters
+    assert trained == [2, 2]  # the base, and the plain network
+    assert "16 passes" in (tmp_path / "results.md").read_text()
 
 
 @pytest.mark.slow
 def test_other_settings_are_other_runs(tmp_path, trained, small):
-    config = dataclasses.replace(TINY, methods=(PLAIN,))
+    config = dataclasses.replace(TINY, methods=(PLAIN,), blends=())
     _run(tmp_path, config=config, seeds=(0,))
     assert len(trained) == 2
-    other = _run(tmp_path, config=dataclasses.replace(config, steps=1), seeds=(0,))
+    other = _run(tmp_path, config=dataclasses.replace(config, rate=1e-4), seeds=(0,))
     assert len(trained) == 4 and len(other.rows) == 1
     assert len(json.loads((tmp_path / "rows.json").read_text())) == 2
-    # More methods are more runs of the same settings.
-    wider = dataclasses.replace(config, methods=(PLAIN, AUGMENTED))
-    assert _run(tmp_path, config=wider, seeds=(0,)).trained == 1
+    # More methods and lengths are more runs of the same settings.
+    wider = dataclasses.replace(config, methods=(PLAIN, AUGMENTED), lengths=(1,))
+    assert _run(tmp_path, config=wider, seeds=(0,)).measured == 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "experiment", ["colorization", "finetune", "small-data", "super-resolution"]
+    "experiment", ["colorization", "finetune", "small-data", "super-resolution", "denoising"]
 )
 def test_own_clips_and_photographs(tmp_path, experiment, trained, small):
     helpers.write_clip_and_photograph(tmp_path)
     config = dataclasses.replace(
         TINY,
         methods=(PLAIN, AUGMENTED, INVARIANCE),
+        blends=(),
         sizes=(1, 2) if experiment == "small-data" else (2,),
         base_steps=0 if experiment == "small-data" else 1,
         rounds=2 if experiment == "finetune" else 1,
@@ -171,10 +181,10 @@ def test_own_clips_and_photographs(tmp_path, experiment, trained, small):
     bases = {"finetune": [1, 1], "small-data": []}.get(experiment, [1])
     methods = len(config.methods) * len(config.sizes)
     assert trained in (bases + [2] * methods, bases[:1] + [2] * methods)
-    assert all(row["warping_error"] > 0 for row in result.rows)
+    assert all("own" in row["clips"]["clips"] for row in result.rows)
     page = (tmp_path / "out" / "results.md").read_text()
     assert ("had converged for" in page) == (experiment == "finetune")
-    plot = "data-size.png" if experiment == "small-data" else "pareto.png"
+    plot = "data-size.png" if experiment == "small-data" else "fronts.png"
     assert (tmp_path / "out" / plot).stat().st_size > 5000
 
 
@@ -200,15 +210,16 @@ def test_wrong_arguments_are_refused_before_anything_is_written(tmp_path, option
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("rows", ['[{"method": 1}]', "[1]", "{", "3"])
-def test_broken_rows_are_refused(tmp_path, rows):
+@pytest.mark.parametrize("rows", ['[{"method": "sparse-jacobian", "alpha": 0.5}]', "[1]", "{", "3"])
+def test_broken_and_older_rows_are_refused(tmp_path, rows):
     (tmp_path / "rows.json").write_text(rows)
-    with pytest.raises(ValueError, match=r"rows\.json must hold the rows of earlier runs"):
+    with pytest.raises(ValueError, match=r"rows\.json must hold rows of this.*reproduce hdr"):
         _run(tmp_path)
+    assert (tmp_path / "rows.json").read_text() == rows
 
 
 def test_the_old_name_of_the_config_still_works(tmp_path, trained, small):
-    config = dataclasses.replace(TINY, methods=(PLAIN,))
+    config = dataclasses.replace(TINY, methods=(PLAIN,), blends=())
     with pytest.warns(DeprecationWarning, match="config="):
         result = api.reproduce("hdr", tmp_path, plan=config, seeds=(0,), show_progress=False)
     assert len(result.rows) == 1

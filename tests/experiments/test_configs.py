@@ -16,8 +16,13 @@ def test_every_experiment_has_a_quick_and_a_full_config():
         assert tuple(sorted(size)) == tuple(sorted(configs.EXPERIMENTS))
         for config in size.values():
             assert config.methods[0] == PLAIN and {*config.methods} <= {*METHODS}
+            assert {*config.blends} <= {*configs.BLENDS}
     assert {2, 4, 8, 16, 32} == {*configs.FULL["small-data"].sizes}
-    assert configs.FULL["colorization"].alphas == (0.5, 0.8, 0.9, 0.97)
+    assert configs.FULL["colorization"].alphas == (0.5, 0.9, 0.97)
+    assert {500, 2000, 8000} == {
+        configs.FULL["colorization"].steps,
+        *configs.FULL["colorization"].lengths,
+    }
 
 
 def test_methods_make_their_losses():
@@ -33,10 +38,32 @@ def test_methods_make_their_losses():
 
 
 def test_runs_that_start_from_one_network_are_neighbours():
-    config = configs.ExperimentConfig(methods=(PLAIN, JACOBIAN), alphas=(0.5, 0.9), sizes=(1, 2))
+    config = configs.ExperimentConfig(
+        methods=(PLAIN, JACOBIAN), alphas=(0.5, 0.9), blends=(), sizes=(1, 2), steps=7
+    )
     runs = configs.runs(config, (0, 3))
-    assert runs[:3] == [(PLAIN, 0.0, 1, 0), (JACOBIAN, 0.5, 1, 0), (JACOBIAN, 0.9, 1, 0)]
+    assert runs[:3] == [(PLAIN, 0.0, 7, 1, 0), (JACOBIAN, 0.5, 7, 1, 0), (JACOBIAN, 0.9, 7, 1, 0)]
     assert [(run.data, run.seed) for run in runs[::3]] == [(1, 0), (1, 3), (2, 0), (2, 3)]
+
+
+def test_blends_filters_and_other_lengths_are_runs_too():
+    config = configs.ExperimentConfig(
+        methods=(PLAIN,), blends=("blend",), shares=(0.5,), sizes=(1,), steps=7, lengths=(9,)
+    )
+    runs = configs.runs(config, (0,), {"filter": (2.0, 4.0)})
+    assert [run[:3] for run in runs] == [
+        (PLAIN, 0.0, 7),
+        ("blend", 0.5, 7),
+        ("filter", 2.0, 7),
+        ("filter", 4.0, 7),
+        (PLAIN, 0.0, 9),
+        ("blend", 0.5, 9),
+    ]
+    # A whole share of the regularized members needs no plain network.
+    whole = configs.trainings(runs[1]._replace(strength=1.0))
+    assert [run.method for run in whole] == [INVARIANCE + CONTRAST, JACOBIAN + CONTRAST]
+    assert configs.trainings(runs[1])[1:] == [run._replace(strength=run.strength) for run in whole]
+    assert configs.trainings(runs[2]) == [runs[0]]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from keras_temporal_reg.io import image_files
 from keras_temporal_reg.tasks import colorization, denoising
 
 TINY = ExperimentConfig(frames=3)
+SETS = ("validation", "clips", "stills", "photographs")
 TASKS = ("colorization", "super-resolution", "denoising")
 
 
@@ -44,9 +45,9 @@ def photographs(tmp_path_factory):
 @pytest.mark.parametrize("name", TASKS)
 def test_sets_have_their_clips_in_order(problems, name):
     sets = problems[name].sets
-    assert tuple(sets) == datasets.SETS
+    assert tuple(sets) == SETS
     names = {key: [*clips] for key, clips in sets.items()}
-    assert names == {key: ["own"] for key in datasets.SETS[:3]} | {"photographs": ["second"]}
+    assert names == {key: ["own"] for key in SETS[:3]} | {"photographs": ["second"]}
     scale = problems[name].task.scale
     for key, clips in sets.items():
         for clip in clips.values():
@@ -70,7 +71,7 @@ def test_stills_of_a_clip_are_shots_of_one(problems, monkeypatch, folder):
     found = sources.Sources([split], {}, {}, {})
     monkeypatch.setattr(sources, "of_folder", lambda *a: found)
     sets = datasets.problem("denoising", TINY, folder).sets
-    assert tuple(sets) == datasets.SETS[:3]
+    assert tuple(sets) == SETS[:3]
     assert sets["validation"]["own"].cuts == (8, 16, 24) and len(sets["validation"]["own"].y) == 32
     stills = sets["stills"]["own"]
     assert stills.cuts == (16, 32, 48) and len(stills.y) == 64 and len(stills.motion) == 63
@@ -157,7 +158,7 @@ def test_counterparts_are_moved_first_and_get_other_noise(problems):
 
 def test_small_data_is_a_number_of_stills(folder):
     problem = datasets.problem("small-data", TINY, folder)
-    assert len(problem.pictures(1)) == 1 and tuple(problem.sets) == datasets.SETS
+    assert len(problem.pictures(1)) == 1 and tuple(problem.sets) == SETS
 
 
 def test_photographs_alone_have_two_sets(photographs):
@@ -204,7 +205,7 @@ def test_generated_scenes_are_trained_validated_or_tested_on(monkeypatch):
     assert len({*seeds}) == 6 and not trained & {*seeds}
     assert {key: [*clips] for key, clips in problem.sets.items()} == {
         "validation": ["scene 3", "scene 4", "scene 5"],
-        "clips": ["scene 0", "scene 1", "scene 2"],
+        "scenes": ["scene 0", "scene 1", "scene 2"],
     }
 
 
@@ -215,9 +216,9 @@ def test_real_scenes_are_taken_for_hdr(tmp_path):
     assert len(problem.pictures(9)) == 2 and len(problem.pictures(1)) == 1
     assert {key: [*clips] for key, clips in problem.sets.items()} == {
         "validation": ["2"],
-        "clips": ["3"],
+        "scenes": ["3"],
     }
-    x, y, motion = problem.sets["clips"]["3"][:3]
+    x, y, motion = problem.sets["scenes"]["3"][:3]
     assert x.shape == y.shape == (3, 144, 176, 3) and motion.shape == (2, 8)
     # 10 % of a picture are above white, whatever its own unit of light was.
     light = np.exp(problem.pictures(9)[0][1]) - scenes.OFFSET

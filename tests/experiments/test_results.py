@@ -4,8 +4,10 @@ import json
 import pathlib
 
 import pytest
+from helpers.experiments import row
 
 from keras_temporal_reg.experiments import claims, configs, results
+from keras_temporal_reg.experiments.configs import PLAIN
 
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
@@ -53,18 +55,19 @@ def test_the_overview_has_every_claim_with_its_verdict(experiment):
         assert f"**{claim['verdict'].capitalize()}.**" in section
 
 
-def test_the_table_has_the_mean_and_the_spread_of_each_group():
-    rows = [r for r in _rows("colorization") if r["method"] == configs.PLAIN]
-    for row, psnr in zip(rows, (30.0, 31.0, 32.0)):
-        row["psnr"] = psnr
-    (line,) = (part for part in results._table(rows).splitlines() if part.startswith("| recon"))
-    assert "| 31.00 +- 1.00 |" in line
-
-
 def test_a_page_of_one_seed_says_so(tmp_path):
-    rows = tuple(r for r in _rows("hdr") if r["seed"] == 0)
-    tested = tuple(claims.claims("hdr", rows))
-    result = results.Reproduction("hdr", rows, tested, (), tmp_path, 0, 0.0)
-    results.write(result, configs.FULL["hdr"])
+    rows = (row(PLAIN), row("blend", 0.7, flicker=7.0))
+    result = results.Reproduction("colorization", rows, (), (), tmp_path, 0, 0.0)
+    results.write(result, configs.FULL["colorization"])
     page = (tmp_path / "results.md").read_text()
-    assert "One seed" in page and "+-" not in page.split("## The poster's claims")[0]
+    assert "One seed" in page and "±" not in page
+    assert (tmp_path / "fronts.png").stat().st_size > 5000
+
+
+def test_data_sizes_are_plotted_where_there_are_several(tmp_path):
+    rows = tuple(row(method, data=data) for data in (2, 8) for method in (PLAIN, "augmentation"))
+    result = results.Reproduction("small-data", rows, (), (), tmp_path, 0, 0.0)
+    results.write(result, configs.FULL["small-data"])
+    page = (tmp_path / "results.md").read_text()
+    assert "data-size.png" in page and "| augmentation, 8 stills |" in page
+    assert (tmp_path / "data-size.png").stat().st_size > 5000

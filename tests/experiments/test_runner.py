@@ -1,15 +1,12 @@
-"""Training by methods on the same crops, and measuring."""
+"""Training by methods on the same crops."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-from helpers import experiments as helpers
 from tensorflow import keras
 
-from keras_temporal_reg import metrics
-from keras_temporal_reg.evaluation import optical_flow
-from keras_temporal_reg.experiments import datasets, runner, scenes
+from keras_temporal_reg.experiments import datasets, runner
 from keras_temporal_reg.experiments.configs import (
     AUGMENTED,
     JACOBIAN,
@@ -17,7 +14,6 @@ from keras_temporal_reg.experiments.configs import (
     PLAIN,
     ExperimentConfig,
     Method,
-    Run,
 )
 from keras_temporal_reg.finetuning import training
 from keras_temporal_reg.tasks import colorization
@@ -37,10 +33,7 @@ def _network(channels):
 
 @pytest.fixture
 def problem():
-    frames = RNG.uniform(size=(3, 16, 16, 3)).astype("float32")
-    clip = datasets.ClipArrays(*colorization.encode(frames), *optical_flow.of_clip(frames))
-    sets = {datasets.CLIPS: {"noise": clip}}
-    return datasets.Problem(colorization, _network, lambda count: PICTURES[:count], sets)
+    return datasets.Problem(colorization, _network, lambda count: PICTURES[:count], {})
 
 
 @pytest.fixture
@@ -156,39 +149,3 @@ def test_training_to_convergence_stops_when_a_round_gains_nothing(setting, monke
     base = runner.train_base(dataclasses.replace(setting, config=config), passed.append)
     # Without training the second round gains nothing; the bar skips the other three.
     assert base.converged and steps == [2, 2] and passed == [3 * 2]
-
-
-@pytest.mark.slow
-def test_a_row_advances_the_bar_by_images_per_sample(setting):
-    base = runner.Base(_network(2).get_weights())
-    passed = []
-    row = runner.make_row(setting, Run(JACOBIAN, 0.9, 2, 0), base, passed.append)
-    assert sum(passed) == 2 * TINY.steps
-    assert row["psnr"] > 0 and row["method"] == JACOBIAN and row["converged"] is None
-
-
-def test_measures_are_those_of_the_prediction(problem):
-    network = _network(2)
-    found = runner.measure(problem, network)
-    (clip,) = problem.sets[datasets.CLIPS].values()
-    result = network.predict(clip.x, verbose=0)
-    expected = metrics.stability(clip.y, result, motion=clip.motion, mask=clip.mask)
-    assert expected["flicker"] > 0.0
-    del expected["error"]  # says what PSNR says
-    for key, value in expected.items():
-        assert found[key] == pytest.approx(value, rel=1e-4)
-    assert found["baseline_psnr"] == pytest.approx(metrics.psnr(clip.y, 0.0 * clip.y))
-    shown = problem.task.decode(clip.x, result)
-    error = metrics.warping_error(shown, clip.motion, clip.mask)
-    assert found["warping_error"] == pytest.approx(error, rel=1e-4)
-
-
-def test_hdr_is_measured_where_the_camera_clipped(monkeypatch):
-    helpers.shrink(monkeypatch)
-    problem = datasets.problem("hdr", TINY, None)
-    y = problem.sets[datasets.CLIPS]["scene 0"].y
-    clipped = y.max(axis=-1) > scenes.to_log(np.float32(1.0))
-    elsewhere = y.max(axis=-1) < scenes.to_log(np.float32(scenes.SATURATION))
-    judged = runner.where_weighted(problem, y + 1.0, y)
-    np.testing.assert_allclose(judged[clipped], y[clipped] + 1.0, atol=1e-5)
-    np.testing.assert_allclose(judged[elsewhere], y[elsewhere], atol=1e-5)

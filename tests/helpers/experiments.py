@@ -39,3 +39,35 @@ def shrink(monkeypatch):
         "denoising_net": lambda channels: network(3, 3),
     }.items():
         monkeypatch.setattr(networks, name, made)
+
+
+def row(method, strength=0.0, seed=0, data=24, steps=2000, sets=("validation", "clips"), **changes):
+    """A made-up row, with two clips in each set, of which the second flickers twice as much."""
+    measures = {
+        "flicker": 10.0,
+        "temporal_error": 1.0,
+        "psnr": 30.0,
+        "ssim": 0.9,
+        "smoothness": 1.0,
+        "contrast_ratio": 0.95,
+        "relative_smoothness": 1.0,
+        "structure": 0.7,
+        "detail": 0.6,
+        "warping_error": 1e-3,
+        "baseline_psnr": 26.0,
+        "reference_flicker": 5.0,
+        **changes,
+    }
+    twice = {**measures, **{key: 2 * measures[key] for key in ("flicker", "reference_flicker")}}
+    return {
+        "method": method,
+        "strength": strength,
+        "steps": steps,
+        "data": data,
+        "seed": seed,
+        "clips": {name: {"first": {**measures}, "second": {**twice}} for name in sets},
+        "converged": None,
+        "seconds": 1.0,
+        "seconds_per_frame": 0.01,
+        "settings": "made-up",
+    }

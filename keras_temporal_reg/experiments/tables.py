@@ -1,0 +1,157 @@
+"""Tables of an experiment's results, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from keras_temporal_reg import metrics
+from keras_temporal_reg.experiments import fronts
+from keras_temporal_reg.experiments.alternatives import ALTERNATIVES
+from keras_temporal_reg.experiments.claims import Evidence, named
+from keras_temporal_reg.experiments.configs import PLAIN
+from keras_temporal_reg.experiments.statistics import (
+    MEASURES,
+    Groups,
+    Key,
+    difference,
+    excess_removed,
+    of_group,
+    ratio,
+    verdict,
+)
+
+
+def of_chosen(evidence: Evidence, clips: str) -> str:
+    """The methods at the strengths that the validation clips favour, on a set of clips."""
+    groups = evidence.tests[clips]
+    keys = [key for key in evidence.keys(_methods(groups)) if key in groups]
+    head = ["", "flicker", "excess removed", "PSNR", "contrast", "needs at inference", "verdict"]
+    several = len({key.data for key in keys}) > 1
+    rows = []
+    for key in keys:
+        name = f"{named(key)}, {key.data} stills" if several else named(key)
+        rows.append([name, *_of_chosen(groups, key), _needs(key), _outcome(groups, key)])
+    return _table(head, rows)
+
+
+def of_other_sets(evidence: Evidence, names: Sequence[str]) -> str:
+    """The same strengths on further sets of clips: flicker and PSNR."""
+    head, rows = [""], []
+    for name in names:
+        head += [f"flicker, {name}", f"PSNR, {name}"]
+    for key in evidence.keys(_methods(evidence.validation)):
+        cells = [named(key)]
+        for name in names:
+            groups = evidence.tests[name]
+            cells += _of_chosen(groups, key)[::2] if key in groups else ["-", "-"]
+        rows.append(cells)
+    return _table(head, rows)
+
+
+def of_fronts(groups: Groups) -> str:
+    """What each method reaches over all of its strengths, at equal PSNR and at equal flicker."""
+    steps, data = next(iter(groups))[2:]
+    head = [
+        "",
+        *(
+            f"flicker at {-lost:+.1f} dB" if lost else "flicker at equal PSNR"
+            for lost in fronts.PSNR_LOST
+        ),
+        f"PSNR at {fronts.FLICKER_LEFT:g} times the flicker",
+    ]
+    rows = []
+    for method in _methods(groups):
+        front = fronts.points(groups, method, steps, data)
+        if method == PLAIN or not front:
+            continue
+        reached = [fronts.flicker_at(front, lost) for lost in fronts.PSNR_LOST]
+        psnr = fronts.psnr_at(front, fronts.FLICKER_LEFT)
+        rows.append(
+            [method, *(f"x {each}" for each in reached), _with_unit(psnr.text(2, "+"), "dB")]
+        )
+    return _table(head, rows)
+
+
+def of_lengths(evidence: Evidence, clips: str) -> str:
+    """Blends of fine-tunings of other lengths; "" where there is one length."""
+    groups = evidence.tests[clips]
+    lengths = sorted({key.steps for key in groups})
+    main = next(iter(groups))
+    if len(lengths) < 2:
+        return ""
+    head = ["steps", "PSNR of reconstruction only", "blend", "flicker", "excess removed", "PSNR"]
+    rows = []
+    for steps in lengths:
+        plain = Key(PLAIN, 0.0, steps, main.data)
+        if plain not in groups:
+            continue
+        longer = difference(groups[plain], groups[main.plain], "psnr").text(2, "+")
+        for key in sorted(groups):
+            if key.method == "blend" and key.steps == steps:
+                cells = _of_chosen(groups, key)[:3]
+                rows.append([str(steps), f"{longer} dB", f"{key.strength:g}", *cells])
+    return _table(head, rows)
+
+
+def of_all(groups: Groups) -> str:
+    """All measures of all groups."""
+    measures = [metrics.MEASURES[key] for key in MEASURES]
+    head = ["method", "strength", "steps", "data", *(measure.heading for measure in measures)]
+    rows = []
+    for key, group in groups.items():
+        strength = f"{key.strength:g}" if key.strength else ""
+        cells = [of_group(group, m.key).times(m.factor).text(m.digits) for m in measures]
+        rows.append([key.method, strength, str(key.steps), str(key.data), *cells])
+    return _table(head, rows)
+
+
+def _of_chosen(groups: Groups, key: Key) -> list[str]:
+    """Flicker, excess removed, PSNR and contrast, relative to reconstruction only."""
+    group, plain = groups[key], groups[key.plain]
+    contrast = of_group(group, "contrast_ratio").text(2)
+    if key == key.plain:
+        flicker, psnr = (of_group(group, name).text(2) for name in ("flicker", "psnr"))
+        return [f"{flicker} %", "", f"{psnr} dB", contrast]
+    removed = excess_removed(group, plain).times(100)
+    return [
+        f"x {ratio(group, plain, 'flicker')}",
+        _with_unit(removed.text(0), "%"),
+        _with_unit(difference(group, plain, "psnr").text(2, "+"), "dB"),
+        contrast,
+    ]
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return text if text == "-" else f"{text} {unit}"
+
+
+def _needs(key: Key) -> str:
+    alternative = ALTERNATIVES.get(key.method)
+    if alternative is None:
+        return ""
+    passes, delay = alternative.passes(key.strength), alternative.delay(key.strength)
+    parts = [f"{passes} passes"] if passes > 1 else []
+    if alternative.needs_neighbours:
+        parts.append(f"{delay} frames of delay" if delay else "past frames")
+    return ", ".join(parts)
+
+
+def _outcome(groups: Groups, key: Key) -> str:
+    if key == key.plain:
+        return ""
+    return verdict(groups[key], groups[key.plain]).outcome.name.replace("_", " ")
+
+
+def _methods(groups: Groups) -> list[str]:
+    return [*dict.fromkeys(key.method for key in groups)]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(_lines(head, rows))
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "| --- " * len(head) + "|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

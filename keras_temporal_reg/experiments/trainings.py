@@ -1,0 +1,126 @@
+"""Networks of an experiment, each trained once and kept in a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorflow import keras
+
+from keras_temporal_reg.experiments import runner
+from keras_temporal_reg.experiments.configs import (
+    BLENDS,
+    METHODS,
+    PLAIN,
+    ExperimentConfig,
+    Run,
+    trainings,
+)
+from keras_temporal_reg.experiments.datasets import Problem
+from keras_temporal_reg.finetuning import blending, members
+from keras_temporal_reg.io import atomic
+
+
+@dataclasses.dataclass(frozen=True)
+class Workshop:
+    """Where and how the networks of an experiment are trained.
+
+    Attributes:
+        problem: the task with its data.
+        config: how large the networks are, and how long to train.
+        folder: that keeps their weights, of one problem and config.
+        advance: moves a progress bar by a number of passes.
+    """
+
+    problem: Problem
+    config: ExperimentConfig
+    folder: Path
+    advance: runner.Advance = lambda *_, **__: None
+
+    def base_file(self, data: int, seed: int) -> Path:
+        """Where the network that methods start from is kept."""
+        return self.folder / f"base-{data}-{seed}.npz"
+
+    def file(self, run: Run) -> Path:
+        """Where the network of a training is kept."""
+        return self.folder / f"{run.method}-{run.strength:g}-{run.steps}-{run.data}-{run.seed}.npz"
+
+
+def missing_passes(workshop: Workshop, runs: Sequence[Run]) -> int:
+    """Batches through networks that trainings for these runs still take."""
+    needed = {training for run in runs for training in trainings(run)}
+    missing = [training for training in needed if not workshop.file(training).is_file()]
+    bases = {(run.data, run.seed) for run in missing}
+    config = workshop.config
+    untrained = [key for key in bases if not workshop.base_file(*key).is_file()]
+    return len(untrained) * config.rounds * config.base_steps + sum(
+        METHODS[training.method].passes * training.steps for training in missing
+    )
+
+
+def network_of(workshop: Workshop, run: Run) -> tuple[keras.Model, dict[str, Any]]:
+    """The network of a run, trained where it is not kept yet, and facts about its training.
+
+    Returns:
+        The network, and for the row of the run ``seconds`` of its trainings and ``converged``.
+    """
+    needed = trainings(run)
+    found = [_trained(workshop, training) for training in needed]
+    network = workshop.problem.network(workshop.config.channels)
+    shares = [1.0]
+    if run.method in BLENDS:
+        count = len(BLENDS[run.method])
+        plain = [1.0 - run.strength] if needed[0].method == PLAIN else []
+        shares = [*plain, *[run.strength / count] * count]
+    values = {str(n): weights for n, (weights, _) in enumerate(found)}
+    blending.assign(network, values, {str(n): share for n, share in enumerate(shares)})
+    seconds = round(sum(facts["seconds"] for _, facts in found), 1)
+    return network, {"seconds": seconds, "converged": found[0][1]["converged"]}
+
+
+def _trained(workshop: Workshop, run: Run) -> tuple[list[np.ndarray], dict[str, Any]]:
+    path = workshop.file(run)
+    if path.is_file():
+        return _read(path)
+    config = dataclasses.replace(workshop.config, steps=run.steps)
+    pictures = workshop.problem.pictures(run.data)
+    setting = runner.Setting(workshop.problem, config, pictures, run.seed, xla=True)
+    base = _base(workshop, setting, run)
+    workshop.advance(0, label=str(run))
+    keras.backend.clear_session()
+    started = time.monotonic()
+    network = runner.fine_tune(setting, METHODS[run.method], run.strength, base, workshop.advance)
+    facts = {"seconds": time.monotonic() - started, "converged": base.converged}
+    values = members.values_of(network)
+    _write(path, values, facts)
+    return values, facts
+
+
+def _base(workshop: Workshop, setting: runner.Setting, run: Run) -> runner.Base:
+    path = workshop.base_file(run.data, run.seed)
+    if path.is_file():
+        weights, facts = _read(path)
+        return runner.Base(weights, facts["converged"])
+    workshop.advance(0, label=f"seed {run.seed}: training")
+    keras.backend.clear_session()
+    base = runner.train_base(setting, workshop.advance)
+    if workshop.config.base_steps:
+        _write(path, base.weights, {"converged": base.converged})
+    return base
+
+
+def _read(path: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
+    with np.load(path) as stored:
+        weights = [stored[f"arr_{n}"] for n in range(len(stored.files) - 1)]
+        return weights, json.loads(str(stored["facts"]))
+
+
+def _write(path: Path, weights: list[np.ndarray], facts: dict[str, Any]) -> None:
+    atomic.writable_folder(path.parent)
+    with atomic.atomic_write(path) as temporary:
+        np.savez(temporary, *weights, facts=np.array(json.dumps(facts)))
