@@ -68,11 +68,12 @@ METHODS = {
 }
 REGULARIZERS = (INVARIANCE, JACOBIAN)  # those of the paper
 BLENDS = {
-    "blend-transform-invariance": (INVARIANCE + CONTRAST,),
-    "blend-sparse-jacobian": (JACOBIAN + CONTRAST,),
-    "blend": (INVARIANCE + CONTRAST, JACOBIAN + CONTRAST),
+    "blend-transform-invariance": {INVARIANCE + CONTRAST: 1.0},
+    "blend-sparse-jacobian": {JACOBIAN + CONTRAST: 1.0},
+    "blend": {INVARIANCE + CONTRAST: 0.5, JACOBIAN + CONTRAST: 0.5},
+    "blend-1-to-3": {INVARIANCE + CONTRAST: 0.25, JACOBIAN + CONTRAST: 0.75},
 }
-"""Averages of the weights of reconstruction only and, in equal shares, of these members."""
+"""Averages of the weights of reconstruction only and of these members, by their parts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,7 @@ class ExperimentConfig:
     methods: tuple[str, ...] = tuple(METHODS)[:5]
     alphas: tuple[float, ...] = (0.5, 0.9, 0.97)
     blends: tuple[str, ...] = tuple(BLENDS)
-    shares: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 1.0)
+    shares: tuple[float, ...] = (0.3, 0.5, 0.7, 1.0)
     alternatives: bool = True
     sizes: tuple[int, ...] = (24,)
     base_steps: int = 6000
@@ -108,7 +109,7 @@ class ExperimentConfig:
     lengths: tuple[int, ...] = ()
     rate: float = 1e-3
     channels: int = 16
-    frames: int = 30
+    frames: int = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,15 +239,15 @@ FULL = {
 _QUICK: dict[str, Any] = {
     "methods": _POSTER,
     "alphas": (0.9, 0.97),
-    "blends": ("blend",),
+    "blends": ("blend", "blend-sparse-jacobian"),
     "shares": (0.5, 0.7, 1.0),
     "alternatives": False,
     "lengths": (),
-    "frames": 16,
+    "frames": 12,
 }
 QUICK = {
     "colorization": dataclasses.replace(FULL["colorization"], **_QUICK, base_steps=3000, steps=500),
-    "small-data": dataclasses.replace(_SMALL_DATA, sizes=(2, 8, 32), steps=1000, frames=16),
+    "small-data": dataclasses.replace(_SMALL_DATA, sizes=(2, 8, 32), steps=1000, frames=12),
     "hdr": dataclasses.replace(FULL["hdr"], **_QUICK, base_steps=1000, steps=250, channels=8),
     "finetune": dataclasses.replace(
         FULL["finetune"], **_QUICK, base_steps=1000, rounds=4, steps=400

@@ -28,8 +28,8 @@ from keras_temporal_reg.finetuning.validation_clips import STILL_FRAMES, ClipArr
 from keras_temporal_reg.tasks import Task, colorization, denoising, hdr, super_resolution
 
 CLIPS, SCENES, STILLS, PHOTOGRAPHS = ("clips", "scenes", "stills", "photographs")
-HELD_OUT = 8  # stills of each clip to validate on, at most
-FILMED_FRAMES = 16  # of each still and photograph that is tested on
+HELD_OUT = 4  # stills of each clip to validate on, at most
+FILMED_FRAMES = 8  # of each still and photograph that is tested on
 WIDEST = 320  # pixels of a picture under the camera, so that measuring stays cheap
 SCENE_COUNT = 3  # generated ones, to validate on, and as many to test on
 FIRST_SCENE = 1000  # seed of those, far from the seeds of the scenes to train on

@@ -72,15 +72,17 @@ def network_of(workshop: Workshop, run: Run) -> tuple[keras.Model, dict[str, Any
     needed = trainings(run)
     found = [_trained(workshop, training) for training in needed]
     network = workshop.problem.network(workshop.config.channels)
-    shares = [1.0]
-    if run.method in BLENDS:
-        count = len(BLENDS[run.method])
-        plain = [1.0 - run.strength] if needed[0].method == PLAIN else []
-        shares = [*plain, *[run.strength / count] * count]
-    values = {str(n): weights for n, (weights, _) in enumerate(found)}
-    blending.assign(network, values, {str(n): share for n, share in enumerate(shares)})
+    values = {training.method: weights for training, (weights, _) in zip(needed, found)}
+    blending.assign(network, values, _shares(run) or {needed[0].method: 1.0})
     seconds = round(sum(facts["seconds"] for _, facts in found), 1)
     return network, {"seconds": seconds, "converged": found[0][1]["converged"]}
+
+
+def _shares(run: Run) -> dict[str, float]:
+    """The share of each member of a blend."""
+    parts = BLENDS.get(run.method, {})
+    members = {name: run.strength * part for name, part in parts.items()}
+    return {PLAIN: 1.0 - run.strength, **members} if parts else {}
 
 
 def _trained(workshop: Workshop, run: Run) -> tuple[list[np.ndarray], dict[str, Any]]:

@@ -60,7 +60,7 @@ def test_sets_have_their_clips_in_order(problems, name):
                 assert clip.motion.shape == (frames - 1, *clip.y.shape[1:3], 2)
                 assert 0.5 < clip.mask.mean() <= 1.0
             else:
-                assert frames == {"validation": 8}.get(key, 16)
+                assert frames == 8
                 assert clip.motion.shape == (frames - 1, 8) and clip.mask is None
 
 
@@ -74,10 +74,10 @@ def test_stills_of_a_clip_are_shots_of_one(problems, monkeypatch, folder):
     assert tuple(sets) == SETS[:3]
     assert sets["validation"]["own"].cuts == (8, 16, 24) and len(sets["validation"]["own"].y) == 32
     stills = sets["stills"]["own"]
-    assert stills.cuts == (16, 32, 48) and len(stills.y) == 64 and len(stills.motion) == 63
+    assert stills.cuts == (8, 16, 24) and len(stills.y) == 32 and len(stills.motion) == 31
     # Each has a camera path and noise of its own.
-    assert np.any(stills.y[:16] != stills.y[16:32])
-    assert np.any((stills.x - stills.y)[:16] != (stills.x - stills.y)[16:32])
+    assert np.any(stills.y[:8] != stills.y[8:16])
+    assert np.any((stills.x - stills.y)[:8] != (stills.x - stills.y)[8:16])
 
 
 def _flicker(clip, motion):
@@ -170,7 +170,7 @@ def test_photographs_alone_have_two_sets(photographs):
     }
     assert problem.sets["validation"]["5"].y.shape == (8, 144, 192, 3)
     # Of a panorama, the middle.
-    assert problem.sets["photographs"]["7"].y.shape == (16, 144, 256, 3)
+    assert problem.sets["photographs"]["7"].y.shape == (8, 144, 256, 3)
     with pytest.raises(ValueError, match=r"at least one clip \(.*8 photographs and no clip"):
         datasets.problem("small-data", TINY, photographs)
 
