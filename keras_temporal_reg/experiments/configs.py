@@ -16,7 +16,7 @@ from keras_temporal_reg.finetuning.config import (
     strength_or_auto,
 )
 
-EXPERIMENTS = ("colorization", "small-data", "hdr", "finetune", "super-resolution", "denoising")
+EXPERIMENTS = ("colorization", "small-data", "hdr", "finetune", "super-resolution")
 SEEDS = (0, 1, 2)
 CONVERGED = 0.1  # dB of validation PSNR; a round of training that gains less is the last
 
@@ -182,7 +182,6 @@ FULL = {
     "super-resolution": ExperimentConfig(
         methods=_POSTER, alphas=(0.5, 0.9), base_steps=1500, rate=5e-4, frames=40
     ),
-    "denoising": ExperimentConfig(methods=_POSTER, base_steps=2000, steps=1000, channels=24),
 }
 QUICK = {
     "colorization": dataclasses.replace(
@@ -203,9 +202,6 @@ QUICK = {
     ),
     "super-resolution": dataclasses.replace(
         FULL["super-resolution"], base_steps=1000, steps=200, frames=24
-    ),
-    "denoising": dataclasses.replace(
-        FULL["denoising"], alphas=(0.5, 0.9), base_steps=1000, steps=200, frames=24
     ),
 }
 
