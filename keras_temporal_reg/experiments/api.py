@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from keras_temporal_reg import __version__, metrics, saved_models
 from keras_temporal_reg.core import deprecation, validation
-from keras_temporal_reg.experiments import claims, configs, datasets, results, runner, sources
+from keras_temporal_reg.experiments import claims, configs, datasets, media, results, runner
 from keras_temporal_reg.experiments.configs import ExperimentConfig, Run
 from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, MEASURES, Row, number
 from keras_temporal_reg.io import atomic, jsonable, progress
@@ -152,7 +152,7 @@ def _settings(experiment: str, config: ExperimentConfig, folder: Path | None) ->
     relevant = dataclasses.asdict(config)
     for name in ("methods", "alphas", "sizes"):  # which runs there are
         relevant.pop(name)
-    files = [] if folder is None else sources.list_files(folder)
+    files = [] if folder is None else media.list_files(folder)
     contents = [(path.name, path.stat().st_size) for path in files]
     software = (__version__, tf.__version__, saved_models.keras_version())
     text = json.dumps([experiment, relevant, contents, software], sort_keys=True)

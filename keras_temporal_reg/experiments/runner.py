@@ -25,7 +25,7 @@ from keras_temporal_reg.experiments.configs import (
     Run,
 )
 from keras_temporal_reg.experiments.datasets import CLIPS, Problem
-from keras_temporal_reg.experiments.sources import CROP
+from keras_temporal_reg.experiments.media import CROP
 from keras_temporal_reg.experiments.statistics import BASELINE_PSNR, MEASURES
 from keras_temporal_reg.finetuning import schedule, training
 from keras_temporal_reg.finetuning.validation_clips import ClipArrays
