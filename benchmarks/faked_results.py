@@ -16,7 +16,7 @@ from tensorflow import keras
 
 from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import camera, inference
-from keras_temporal_reg.experiments import sources
+from keras_temporal_reg.experiments import media
 from keras_temporal_reg.finetuning.validation_clips import ClipArrays, baseline_psnr
 from keras_temporal_reg.tasks import colorization
 
@@ -45,7 +45,7 @@ FAKES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def filmed(split: sources.SplitClip, seed: int) -> ClipArrays:
+def filmed(split: media.SplitClip, seed: int) -> ClipArrays:
     """A test frame of a clip under a fast camera."""
     test = split.test
     picture = test[len(test) // 2] / np.float32(255.0)
@@ -60,7 +60,7 @@ def mean(measures: list[dict[str, float]]) -> dict[str, float]:
 
 def main(model: str) -> None:
     network = keras.models.load_model(model)
-    clips = [filmed(sources.split(p), n) for n, p in enumerate(sources.shipped_clips())]
+    clips = [filmed(media.split(p), n) for n, p in enumerate(media.shipped_clips())]
     results = [inference.runner(network, *clip.x.shape[1:])(clip.x) for clip in clips]
     before = [clip.measures(result) for clip, result in zip(clips, results)]
     grey = baseline_psnr(clips, colorization.baseline)

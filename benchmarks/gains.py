@@ -13,7 +13,7 @@ import argparse
 import pathlib
 import statistics
 
-from keras_temporal_reg.experiments import datasets, measuring, networks, runner, sources
+from keras_temporal_reg.experiments import datasets, measuring, media, networks, runner
 from keras_temporal_reg.experiments.configs import (
     JACOBIAN,
     METHODS,
@@ -44,8 +44,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=DemoConfig.steps)
     parser.add_argument("--output", type=pathlib.Path, default="benchmarks/results/gains.json")
     options = parser.parse_args()
-    splits = [sources.split(path) for path in sources.shipped_clips()]
-    photographs = sources.shipped_photographs().values()
+    splits = [media.split(path) for path in media.shipped_clips()]
+    photographs = media.shipped_photographs().values()
     problem = datasets.of_clips(colorization, networks.colorization_unet, splits, photographs)
     rows = [run(problem, seed, options.fraction, options.steps) for seed in options.seeds]
     results = {"fraction": options.fraction, "steps": options.steps, "seeds": rows}
@@ -59,7 +59,7 @@ def run(problem: datasets.Problem, seed: int, fraction: float, steps: int) -> di
     """Measures of the three networks, mean of the clips."""
     demo = DemoConfig(steps=steps, seed=seed)
     config = ExperimentConfig(base_steps=steps, steps=demo.tuning_steps)
-    pictures = problem.pictures(sources.STILLS)
+    pictures = problem.pictures(media.STILLS)
     setting = runner.Setting(problem, config, pictures, seed, xla=True)
     full = Method(JACOBIAN)
     methods = (METHODS[PLAIN], full, full._replace(pair_fraction=fraction))

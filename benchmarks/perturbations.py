@@ -20,7 +20,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg import perturbations, saved_models
-from keras_temporal_reg.experiments import datasets, measuring, networks, runner, sources
+from keras_temporal_reg.experiments import datasets, measuring, media, networks, runner
 from keras_temporal_reg.experiments.configs import METHODS, PLAIN, ExperimentConfig
 from keras_temporal_reg.finetuning import schedule
 from keras_temporal_reg.tasks import colorization
@@ -67,12 +67,12 @@ def main() -> None:
     parser.add_argument("output", type=pathlib.Path, help="folder of ktr demo")
     parser.add_argument("--steps", type=int, default=600)
     given = parser.parse_args()
-    splits = [sources.split(path) for path in sources.shipped_clips()]
+    splits = [media.split(path) for path in media.shipped_clips()]
     problem = datasets.of_clips(
         colorization,
         networks.colorization_unet,
         splits,
-        sources.shipped_photographs().values(),
+        media.shipped_photographs().values(),
     )
     rows = []
     for name in METHODS_TRIED:

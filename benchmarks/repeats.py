@@ -19,7 +19,7 @@ import numpy as np
 from tensorflow import keras
 
 from keras_temporal_reg import metrics
-from keras_temporal_reg.experiments import datasets, demo, measuring, networks, runner, sources
+from keras_temporal_reg.experiments import datasets, demo, measuring, media, networks, runner
 from keras_temporal_reg.experiments.configs import DemoConfig
 from keras_temporal_reg.finetuning import blending, validation_clips
 from keras_temporal_reg.finetuning.config import PLAIN
@@ -30,7 +30,7 @@ CHANGE = 1e-6  # standard deviation, relative to the weight
 
 def repeat(
     problem: datasets.Problem,
-    splits: list[sources.SplitClip],
+    splits: list[media.SplitClip],
     weights: list[np.ndarray],
     config: DemoConfig,
     number: int,
@@ -73,8 +73,8 @@ def main() -> None:
         **{name: settings[name] for name in names}, members=tuple(settings["members"])
     )
     weights = keras.models.load_model(options.folder / "original.keras").get_weights()
-    splits = [sources.split(path) for path in sources.shipped_clips()]
-    photographs = sources.shipped_photographs().values()
+    splits = [media.split(path) for path in media.shipped_clips()]
+    photographs = media.shipped_photographs().values()
     problem = datasets.of_clips(colorization, networks.colorization_unet, splits, photographs)
     outcomes: collections.Counter[str] = collections.Counter()
     for number in range(options.first, options.first + options.repeats):

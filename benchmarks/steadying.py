@@ -28,7 +28,7 @@ from tensorflow import keras
 import keras_temporal_reg as ktr
 from keras_temporal_reg import saved_models, tasks
 from keras_temporal_reg.evaluation import inference
-from keras_temporal_reg.experiments import datasets, networks, runner, sources
+from keras_temporal_reg.experiments import datasets, media, networks, runner
 from keras_temporal_reg.experiments.configs import ExperimentConfig
 from keras_temporal_reg.io import image_files, video
 
@@ -90,14 +90,14 @@ TRAINED = {
 }
 
 
-def problem_of(task: str, splits: list[sources.SplitClip]) -> datasets.Problem:
+def problem_of(task: str, splits: list[media.SplitClip]) -> datasets.Problem:
     """What to train and to steady on."""
     if task == "hdr":
         scenes = datasets.problem("hdr", ExperimentConfig(frames=50), None)
         # All of the picture is predicted, and measured.
         return dataclasses.replace(scenes, network=TRAINED[task], weight=None)
     its_task = STYLE if task == "style" else tasks.find(task)
-    photographs = sources.shipped_photographs().values()
+    photographs = media.shipped_photographs().values()
     return datasets.of_clips(its_task, TRAINED[task], splits, photographs)
 
 
@@ -154,7 +154,7 @@ def main() -> None:
     strength = given.strength if given.strength == "auto" else float(given.strength)
     options = {"minutes": given.minutes, "steps": given.steps, "strength": strength}
     options["show_progress"] = False
-    splits = [sources.split(path) for path in sources.shipped_clips()]
+    splits = [media.split(path) for path in media.shipped_clips()]
     folder = pathlib.Path(tempfile.mkdtemp())
     if given.task is None:
         problem = datasets.of_clips(tasks.colorization, networks.colorization_unet, splits, [])

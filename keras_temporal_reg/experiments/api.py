@@ -27,8 +27,8 @@ from keras_temporal_reg.experiments import (
     configs,
     datasets,
     measuring,
+    media,
     results,
-    sources,
     trainings,
 )
 from keras_temporal_reg.experiments.configs import ExperimentConfig, Run
@@ -162,7 +162,7 @@ def _checked_seeds(seeds: Sequence[int] | None, default: Sequence[int]) -> Seque
 def _settings(experiment: str, config: ExperimentConfig, folder: Path | None) -> str:
     """A digest of all that a row depends on, besides its own run."""
     relevant = {name: getattr(config, name) for name in _OF_ALL_RUNS}
-    files = [] if folder is None else sources.list_files(folder)
+    files = [] if folder is None else media.list_files(folder)
     contents = [(path.name, path.stat().st_size) for path in files]
     software = (__version__, tf.__version__, saved_models.keras_version())
     text = json.dumps([experiment, relevant, contents, software], sort_keys=True)

@@ -19,9 +19,9 @@ from tensorflow import keras
 from keras_temporal_reg.core import seeding
 from keras_temporal_reg.data import _crops as crops
 from keras_temporal_reg.evaluation import camera, optical_flow
-from keras_temporal_reg.experiments import networks, scenes, sources
+from keras_temporal_reg.experiments import media, networks, scenes
 from keras_temporal_reg.experiments.configs import ExperimentConfig
-from keras_temporal_reg.experiments.sources import SIZE_MULTIPLE, TEST_FRAMES, SplitClip
+from keras_temporal_reg.experiments.media import SIZE_MULTIPLE, TEST_FRAMES, SplitClip
 from keras_temporal_reg.experiments.statistics import VALIDATION
 from keras_temporal_reg.finetuning import validation_clips
 from keras_temporal_reg.finetuning.validation_clips import STILL_FRAMES, ClipArrays
@@ -76,7 +76,7 @@ def problem(experiment: str, config: ExperimentConfig, folder: Path | None) -> P
     if experiment == "hdr":
         return _hdr(config, folder)
     is_small = experiment == "small-data"  # a number of stills per clip, and nothing else
-    found = sources.shipped() if folder is None else sources.of_folder(folder, is_small)
+    found = media.shipped() if folder is None else media.of_folder(folder, is_small)
     task, network = _task_and_network(experiment)
     splits = found.splits
     sets = {
@@ -179,7 +179,7 @@ def _joined_stills(task: Task, stills: Mapping[str, np.ndarray], frames: int) ->
     return found
 
 
-def _filmed(task: Task, pictures: sources.Pictures, frames: int) -> Clips:
+def _filmed(task: Task, pictures: media.Pictures, frames: int) -> Clips:
     """Of each picture one clip under a virtual camera."""
     return {
         name: _film(task, picture, frames, number)
@@ -224,7 +224,7 @@ def _hdr(config: ExperimentConfig, folder: Path | None) -> Problem:
         def lights(count: int) -> list[np.ndarray]:
             return [scenes.scene(n, 160, 208) for n in range(count)]
     else:
-        found = sources.hdr_of_folder(folder)
+        found = media.hdr_of_folder(folder)
         test, validation = (
             {
                 name: _under_camera(light, config.frames, n)

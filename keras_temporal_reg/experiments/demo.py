@@ -32,9 +32,9 @@ from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.experiments import (
     datasets,
     measuring,
+    media,
     networks,
     runner,
-    sources,
     steadied_demo,
 )
 from keras_temporal_reg.experiments.configs import DemoConfig, ExperimentConfig, Method
@@ -94,8 +94,8 @@ def run(
     started = time.monotonic()
     output = atomic.writable_folder(Path(output))
     console = _terminal()
-    splits = [sources.split(path) for path in clips or sources.shipped_clips()]
-    photographs = sources.shipped_photographs().values()
+    splits = [media.split(path) for path in clips or media.shipped_clips()]
+    photographs = media.shipped_photographs().values()
     console.print(
         f"Task: {colorization.name}. Training on {sum(len(s.stills()) for s in splits)} stills of "
         f"the first halves of the shots of {', '.join(s.name for s in splits)}, and on "
@@ -170,13 +170,13 @@ def fine_tune(
 
 def _setting(problem: datasets.Problem, config: DemoConfig) -> runner.Setting:
     size = ExperimentConfig(base_steps=config.steps, steps=config.tuning_steps, channels=CHANNELS)
-    pictures = problem.pictures(sources.STILLS)
+    pictures = problem.pictures(media.STILLS)
     return runner.Setting(problem, size, pictures, config.seed, xla=True)
 
 
 def choose(
     problem: datasets.Problem,
-    splits: Sequence[sources.SplitClip],
+    splits: Sequence[media.SplitClip],
     values: Mapping[str, strength_search.Values],
     config: DemoConfig,
 ) -> Choice:
@@ -203,7 +203,7 @@ def choose(
 
 def _steady(
     problem: datasets.Problem,
-    splits: Sequence[sources.SplitClip],
+    splits: Sequence[media.SplitClip],
     config: DemoConfig,
     output: Path,
     console: Any,
@@ -232,7 +232,7 @@ def _network(
 def _draw(
     output: Path,
     problem: datasets.Problem,
-    splits: Sequence[sources.SplitClip],
+    splits: Sequence[media.SplitClip],
     trained: Mapping[str, keras.Model],
 ) -> None:
     """Write ``comparison.mp4`` and ``slices.png``."""
@@ -252,7 +252,7 @@ def _draw(
 
 def _evaluate(
     output: Path,
-    splits: Sequence[sources.SplitClip],
+    splits: Sequence[media.SplitClip],
     trained: Mapping[str, keras.Model],
     command: str,
 ) -> dict[str, Any]:

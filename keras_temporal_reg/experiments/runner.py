@@ -24,7 +24,7 @@ from keras_temporal_reg.experiments.configs import (
     Method,
 )
 from keras_temporal_reg.experiments.datasets import Problem
-from keras_temporal_reg.experiments.sources import CROP
+from keras_temporal_reg.experiments.media import CROP
 from keras_temporal_reg.finetuning import schedule, training
 from keras_temporal_reg.transforms import RandomAffine
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_temporal_reg import metrics, saved_models
-from keras_temporal_reg.experiments import datasets, measuring, sources
+from keras_temporal_reg.experiments import datasets, measuring, media
 from keras_temporal_reg.experiments.configs import DemoConfig
 from keras_temporal_reg.io import video
 from keras_temporal_reg.steadying import adaptation, job
@@ -27,7 +27,7 @@ BEFORE, STEADIED = "before", "steadied"
 def run(
     original: Path,
     problem: datasets.Problem,
-    splits: Sequence[sources.SplitClip],
+    splits: Sequence[media.SplitClip],
     config: DemoConfig,
     output: Path,
 ) -> dict[str, Any]:

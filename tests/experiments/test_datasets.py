@@ -7,7 +7,7 @@ import pytest
 from helpers import experiments as helpers
 
 from keras_temporal_reg import metrics
-from keras_temporal_reg.experiments import datasets, runner, scenes, sources
+from keras_temporal_reg.experiments import datasets, media, runner, scenes
 from keras_temporal_reg.experiments.configs import JACOBIAN, METHODS, ExperimentConfig
 from keras_temporal_reg.io import image_files
 from keras_temporal_reg.tasks import colorization, denoising
@@ -65,11 +65,11 @@ def test_sets_have_their_clips_in_order(problems, name):
 
 
 def test_stills_of_a_clip_are_shots_of_one(problems, monkeypatch, folder):
-    split = sources.split(folder / "own.mp4")
+    split = media.split(folder / "own.mp4")
     # As if there were three more shots with the same frames.
     split = split._replace(shots=4 * split.shots)
-    found = sources.Sources([split], {}, {}, {})
-    monkeypatch.setattr(sources, "of_folder", lambda *a: found)
+    found = media.Media([split], {}, {}, {})
+    monkeypatch.setattr(media, "of_folder", lambda *a: found)
     sets = datasets.problem("denoising", TINY, folder).sets
     assert tuple(sets) == SETS[:3]
     assert sets["validation"]["own"].cuts == (8, 16, 24) and len(sets["validation"]["own"].y) == 32
@@ -123,7 +123,7 @@ def test_inputs_are_made_of_the_filmed_targets(problems):
 
 
 def test_no_picture_is_both_trained_and_tested_on(problems, folder):
-    split = sources.split(folder / "own.mp4")
+    split = media.split(folder / "own.mp4")
     # 8 frames: the first half trains and validates.
     for still in (*split.stills(9), *split.held_out(9)):
         assert not any(np.array_equal(still, frame) for frame in split.test)
@@ -131,7 +131,7 @@ def test_no_picture_is_both_trained_and_tested_on(problems, folder):
         assert not any(np.array_equal(still, frame) for frame in split.held_out(9))
     targets = [y for _, y in problems["denoising"].pictures(9)]
     assert len(targets) == 1 + len(split.stills(9))
-    found = sources.of_folder(folder)
+    found = media.of_folder(folder)
     assert [*found.training] == ["photo"] and [*found.test] == ["second"]
     np.testing.assert_allclose(targets[0], found.training["photo"] / 255.0, atol=1e-6)
 
@@ -176,15 +176,15 @@ def test_photographs_alone_have_two_sets(photographs):
 
 
 def test_clips_without_stills_to_hold_out_are_refused(folder, monkeypatch):
-    split = sources.split(folder / "own.mp4")._replace(shots=((0, 2, 4),))
-    monkeypatch.setattr(sources, "of_folder", lambda *a: sources.Sources([split], {}, {}, {}))
+    split = media.split(folder / "own.mp4")._replace(shots=((0, 2, 4),))
+    monkeypatch.setattr(media, "of_folder", lambda *a: media.Media([split], {}, {}, {}))
     with pytest.raises(ValueError, match="a clip with at least 8 frames between two cuts"):
         datasets.problem("denoising", TINY, folder)
 
 
 def test_of_clips_films_nothing_but_the_clips(folder, monkeypatch):
     monkeypatch.setattr(scenes, "film", None)
-    split = sources.split(folder / "own.mp4")
+    split = media.split(folder / "own.mp4")
     make = functools.partial(datasets.of_clips, denoising, lambda channels: None)
     assert {key: [*clips] for key, clips in make([split], []).sets.items()} == {"clips": ["own"]}
     with pytest.raises(ValueError, match=r"different names\. Received: own, own"):

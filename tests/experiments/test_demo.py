@@ -10,7 +10,7 @@ from tensorflow import keras
 
 from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import optical_flow
-from keras_temporal_reg.experiments import demo, networks, sources
+from keras_temporal_reg.experiments import demo, media, networks
 from keras_temporal_reg.experiments.configs import DemoConfig
 from keras_temporal_reg.io import video
 from keras_temporal_reg.tasks import colorization
@@ -31,10 +31,10 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     clip = helpers.write_clip_and_photograph(folder)
     unet = networks.colorization_unet
-    photographs = dict([*sources.shipped_photographs().items()][:2])
+    photographs = dict([*media.shipped_photographs().items()][:2])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "colorization_unet", lambda channels: unet(4, 2))
-        patch.setattr(sources, "shipped_photographs", lambda: photographs)
+        patch.setattr(media, "shipped_photographs", lambda: photographs)
         summary = demo.run(folder / "out", CONFIG, clips=[clip])
     return folder / "out", clip, summary
 
@@ -61,7 +61,7 @@ def test_a_run_writes_all_that_it_promises(run):
         assert set(summary[group]) == set(demo.MEASURES)
         assert set(summary["clips"][clip.stem][group]) == set(demo.MEASURES)
     assert sum(summary["weights"].values()) == pytest.approx(1.0)
-    assert len(video.read(output / "comparison.mp4").frames) == len(sources.split(clip).test)
+    assert len(video.read(output / "comparison.mp4").frames) == len(media.split(clip).test)
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_both_verdicts_follow_from_the_summary(run):
 @pytest.mark.slow
 def test_the_measures_are_those_of_the_saved_networks(run):
     output, clip, summary = run
-    split = sources.split(clip)
+    split = media.split(clip)
     x, y = colorization.encode(split.test / np.float32(255.0))
     motion, mask = optical_flow.of_clip(split.test)
     for name, group in (
@@ -121,7 +121,7 @@ def test_no_blend_is_an_error_that_names_the_strength(tmp_path, monkeypatch):
     clip = helpers.write_clip_and_photograph(tmp_path)
     unet = networks.colorization_unet
     monkeypatch.setattr(networks, "colorization_unet", lambda channels: unet(2, 1))
-    monkeypatch.setattr(sources, "shipped_photographs", dict)
+    monkeypatch.setattr(media, "shipped_photographs", dict)
     config = dataclasses.replace(CONFIG, strength="auto", steps=1, tuning_steps=1)
     with pytest.raises(ValueError, match="strength 'auto' found no blend"):
         demo.run(tmp_path / "out", config, clips=[clip])

@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from keras_temporal_reg import metrics, saved_models
 from keras_temporal_reg.evaluation import optical_flow
-from keras_temporal_reg.experiments import datasets, demo, networks, sources, steadied_demo
+from keras_temporal_reg.experiments import datasets, demo, media, networks, steadied_demo
 from keras_temporal_reg.experiments.configs import DemoConfig
 from keras_temporal_reg.steadying import adaptation
 from keras_temporal_reg.tasks import colorization
@@ -15,7 +15,7 @@ from keras_temporal_reg.tasks import colorization
 
 @pytest.fixture(scope="module")
 def problem_and_split(tmp_path_factory):
-    split = sources.split(helpers.write_clip_and_photograph(tmp_path_factory.mktemp("clip")))
+    split = media.split(helpers.write_clip_and_photograph(tmp_path_factory.mktemp("clip")))
     return datasets.of_clips(colorization, networks.colorization_unet, [split], []), split
 
 

@@ -94,7 +94,7 @@ class SplitClip(NamedTuple):
         return self.frames[joined[evenly]]
 
 
-class Sources(NamedTuple):
+class Media(NamedTuple):
     """What an experiment is trained, validated and tested on.
 
     Attributes:
@@ -157,7 +157,7 @@ def shipped_photographs() -> Pictures:
     return photographs
 
 
-def shipped() -> Sources:
+def shipped() -> Media:
     """The clips and photographs that packages ship.
 
     Raises:
@@ -165,10 +165,10 @@ def shipped() -> Sources:
     """
     photographs = shipped_photographs()
     training, test = _parts(photographs, TRAINED_PHOTOGRAPHS)
-    return Sources([split(path) for path in shipped_clips()], training, {}, test)
+    return Media([split(path) for path in shipped_clips()], training, {}, test)
 
 
-def of_folder(folder: Path, needs_clips: bool = False) -> Sources:
+def of_folder(folder: Path, needs_clips: bool = False) -> Media:
     """The clips and photographs of a folder; other files are ignored.
 
     Beside clips, the first half of the photographs is trained on, rounded up, and the rest tested
@@ -198,13 +198,13 @@ def of_folder(folder: Path, needs_clips: bool = False) -> Sources:
     photographs = {name: _photograph(path) for name, path in names.items()}
     if clips:
         training, test = _parts(photographs, (len(photographs) + 1) // 2)
-        return Sources(splits, training, {}, test)
+        return Media(splits, training, {}, test)
     training, others = _parts(photographs, 7 * len(photographs) // 10)
     validation, test = _parts(others, max(LEAST_VALIDATION, len(photographs) // 10))
-    return Sources(splits, training, validation, test)
+    return Media(splits, training, validation, test)
 
 
-def hdr_of_folder(folder: Path) -> Sources:
+def hdr_of_folder(folder: Path) -> Media:
     """The HDR pictures of a folder, as linear light; other files are ignored.
 
     The last quarter of them is tested on, as many before them are validated on, and the others
@@ -227,7 +227,7 @@ def hdr_of_folder(folder: Path) -> Sources:
     lights = {name: _light(path) for name, path in paths.items()}
     quarter = max(1, len(lights) // 4)
     training, others = _parts(lights, len(lights) - 2 * quarter)
-    return Sources([], training, *_parts(others, quarter))
+    return Media([], training, *_parts(others, quarter))
 
 
 def list_files(folder: Path) -> list[Path]:

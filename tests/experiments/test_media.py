@@ -6,13 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from keras_temporal_reg.experiments import sources
+from keras_temporal_reg.experiments import media
 from keras_temporal_reg.io import image_files, video
 
 
 def _split(monkeypatch, frames):
     monkeypatch.setattr(video, "read", lambda *a, **k: video.DecodedClip(frames, Fraction(25)))
-    return sources.split("clip.mp4")
+    return media.split("clip.mp4")
 
 
 def _numbered(*lengths):
@@ -44,8 +44,8 @@ def test_each_shot_has_frames_to_train_on_to_hold_out_and_to_test_on(monkeypatch
 def test_test_frames_are_limited_per_shot(monkeypatch):
     split = _split(monkeypatch, _numbered(80, 40)).limited_to(5)
     assert _numbers(split.test) == [*range(40, 45), *range(100, 105)] and split.cuts == (5,)
-    long = _split(monkeypatch, _numbered(3 * sources.TEST_FRAMES))
-    assert len(long.test) == sources.TEST_FRAMES
+    long = _split(monkeypatch, _numbered(3 * media.TEST_FRAMES))
+    assert len(long.test) == media.TEST_FRAMES
 
 
 def test_a_shot_too_short_to_split_is_left_out(monkeypatch):
@@ -56,7 +56,7 @@ def test_a_shot_too_short_to_split_is_left_out(monkeypatch):
 def test_a_clip_too_short_to_split_is_refused(tmp_path):
     video.write(tmp_path / "short.mp4", np.zeros((3, 64, 64, 3), np.uint8), Fraction(25))
     with pytest.raises(video.ClipError, match=r"short\.mp4 must have at least 4 frames"):
-        sources.split(tmp_path / "short.mp4")
+        media.split(tmp_path / "short.mp4")
 
 
 def test_test_stills_are_test_frames_in_the_middle_of_each_shot(monkeypatch):
@@ -65,12 +65,12 @@ def test_test_stills_are_test_frames_in_the_middle_of_each_shot(monkeypatch):
 
 
 def test_shipped_photographs_are_trained_on_or_tested_on(monkeypatch):
-    monkeypatch.setattr(sources, "shipped_clips", list)
-    found = sources.shipped()
+    monkeypatch.setattr(media, "shipped_clips", list)
+    found = media.shipped()
     assert [*found.training] == ["astronaut", "chelsea", "coffee", "rocket"]
     assert [*found.test] == ["motorcycle_left", "china", "flower"]
     for picture in (*found.training.values(), *found.test.values()):
-        assert picture.dtype == np.uint8 and picture.shape[0] == sources.PHOTO_HEIGHT
+        assert picture.dtype == np.uint8 and picture.shape[0] == media.PHOTO_HEIGHT
 
 
 def _write_greys(folder, count, suffix=".png"):
@@ -90,7 +90,7 @@ def _greys(pictures):
 )
 def test_photographs_alone_are_parted_in_three(tmp_path, count, training, validation):
     _write_greys(tmp_path, count)
-    found = sources.of_folder(tmp_path)
+    found = media.of_folder(tmp_path)
     parts = [_greys(part) for part in found[1:]]
     assert [len(part) for part in parts[:2]] == [training, validation]
     assert [*itertools.chain(*parts)] == [*range(count)] and parts[2]
@@ -102,7 +102,7 @@ def test_photographs_alone_are_parted_in_three(tmp_path, count, training, valida
 def test_half_of_the_photographs_beside_clips_are_trained_on(tmp_path, count, training):
     _write_greys(tmp_path, count)
     video.write(tmp_path / "clip.mp4", _numbered(8), Fraction(25))
-    found = sources.of_folder(tmp_path)
+    found = media.of_folder(tmp_path)
     assert _greys(found.training) == [*range(training)]
     assert _greys(found.test) == [*range(training, count)]
     assert [split.name for split in found.splits] == ["clip"] and not found.validation
@@ -116,7 +116,7 @@ def test_hdr_pictures_are_parted_in_three(tmp_path, count, training, validation)
         light = np.full((48, 64, 3), 0.5, np.float32)
         light[:8] = 2.0 + number  # white is the quantile that these rows reach
         image_files.write(tmp_path / f"{number:02}.exr", light)
-    found = sources.hdr_of_folder(tmp_path)
+    found = media.hdr_of_folder(tmp_path)
     assert [len(part) for part in found[1:]] == [training, validation, validation]
     assert [*found.training, *found.validation, *found.test] == [f"{n:02}" for n in range(count)]
     light = found.training["00"]
@@ -127,14 +127,14 @@ def test_black_hdr_pictures_are_refused(tmp_path):
     for number in range(3):
         image_files.write(tmp_path / f"{number}.exr", np.zeros((48, 64, 3), np.float32))
     with pytest.raises(ValueError, match=r"pictures with light\. Received: .*0\.exr, mostly black"):
-        sources.hdr_of_folder(tmp_path)
+        media.hdr_of_folder(tmp_path)
 
 
 def test_pictures_of_the_same_name_are_refused_before_they_are_read(tmp_path):
     _write_greys(tmp_path, 8)
     (tmp_path / "03.jpg").write_text("not a picture")
     with pytest.raises(ValueError, match=r"Received: 03\.jpg and 03\.png in"):
-        sources.of_folder(tmp_path)
+        media.of_folder(tmp_path)
 
 
 def test_a_folder_of_too_little_is_refused(tmp_path):
@@ -142,18 +142,18 @@ def test_a_folder_of_too_little_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     message = r"at least one clip \(.*\), or at least 8 photographs.*7 photographs and no clip"
     with pytest.raises(ValueError, match=message):
-        sources.of_folder(tmp_path)
+        media.of_folder(tmp_path)
     with pytest.raises(ValueError, match=r"at least 3 pictures \(\.exr, \.hdr\).*Received: 0 in"):
-        sources.hdr_of_folder(tmp_path)
+        media.hdr_of_folder(tmp_path)
     _write_greys(tmp_path, 8)
     with pytest.raises(ValueError, match=r"one clip \([^)]*\)\. Received: .*8 photographs"):
-        sources.of_folder(tmp_path, needs_clips=True)
+        media.of_folder(tmp_path, needs_clips=True)
     with pytest.raises(ValueError, match="data must be a folder"):
-        sources.of_folder(tmp_path / "none")
+        media.of_folder(tmp_path / "none")
 
 
 def test_hidden_files_are_not_listed(tmp_path):
     for name in ("b", "a", ".hidden"):
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
-    assert [path.name for path in sources.list_files(tmp_path)] == ["a", "b"]
+    assert [path.name for path in media.list_files(tmp_path)] == ["a", "b"]
