@@ -13,7 +13,7 @@ import argparse
 import pathlib
 import statistics
 
-from keras_temporal_reg.experiments import datasets, measuring, media, networks, runner
+from keras_temporal_reg.experiments import datasets, measures, media, networks, runner
 from keras_temporal_reg.experiments.configs import (
     JACOBIAN,
     METHODS,
@@ -70,7 +70,7 @@ def run(problem: datasets.Problem, seed: int, fraction: float, steps: int) -> di
             total = config.steps * method.passes
             advance = start(f"seed {seed}: fine-tuning, {name}", total)
             network = runner.fine_tune(setting, method, SINGLE_ALPHA, base, advance)
-            found = measuring.mean_measures(problem, network)
+            found = measures.mean_measures(problem, network)
             measured[name] = {key: found[key] for key in MEASURES}
     return {"seed": seed, **measured}
 

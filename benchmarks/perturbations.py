@@ -20,7 +20,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg import perturbations, saved_models
-from keras_temporal_reg.experiments import datasets, measuring, media, networks, runner
+from keras_temporal_reg.experiments import datasets, measures, media, networks, runner
 from keras_temporal_reg.experiments.configs import METHODS, PLAIN, ExperimentConfig
 from keras_temporal_reg.finetuning import schedule
 from keras_temporal_reg.tasks import colorization
@@ -58,7 +58,7 @@ def measure(problem: datasets.Problem, network: keras.Model, name: str) -> dict[
         if TRIED[name] is not None:
             frames = [TRIED[name](x[n : n + 1], seed=(7, n)) for n in range(len(x))]
             x = tf.concat(frames, axis=0).numpy()
-        found.append(clip.measures(measuring.predict(network, x)))
+        found.append(clip.measures(measures.predict(network, x)))
     return {key: float(np.mean([m[key] for m in found])) for key in ("flicker", "psnr")}
 
 

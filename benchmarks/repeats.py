@@ -19,7 +19,7 @@ import numpy as np
 from tensorflow import keras
 
 from keras_temporal_reg import metrics
-from keras_temporal_reg.experiments import datasets, demo, measuring, media, networks, runner
+from keras_temporal_reg.experiments import datasets, demo, measures, media, networks, runner
 from keras_temporal_reg.experiments.configs import DemoConfig
 from keras_temporal_reg.finetuning import blending, validation_clips
 from keras_temporal_reg.finetuning.config import PLAIN
@@ -46,7 +46,7 @@ def repeat(
     for blend in ({PLAIN: 1.0}, choice.weights):
         network = problem.network(demo.CHANNELS)
         blending.assign(network, values, blend)
-        found.append(measuring.mean_measures(problem, network))
+        found.append(measures.mean_measures(problem, network))
     before, after = found
     clips = [*problem.sets[datasets.CLIPS].values()]
     grey = validation_clips.baseline_psnr(clips, problem.task.baseline)

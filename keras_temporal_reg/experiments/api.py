@@ -8,7 +8,6 @@ each of the poster's claims follow from the rows, by written rules.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -26,7 +25,7 @@ from keras_temporal_reg.experiments import (
     claims,
     configs,
     datasets,
-    measuring,
+    measures,
     media,
     results,
     trainings,
@@ -93,10 +92,11 @@ def reproduce(
     missing = [run for run in runs if run not in rows]
     if missing:
         problem = datasets.problem(experiment, config, folder)
-        workshop = trainings.Workshop(problem, config, output / "weights" / settings)
-        total = trainings.missing_passes(workshop, missing) + _PASSES_OF_A_ROW * len(missing)
+        weights = output / "weights" / settings
+        total = trainings.missing_passes(config, weights, missing)
+        total += _PASSES_OF_A_ROW * len(missing)
         with progress.bars(show_progress) as start:
-            workshop = dataclasses.replace(workshop, advance=start(experiment, total))
+            workshop = trainings.Workshop(problem, config, weights, start(experiment, total))
             for run, row in _rows(workshop, missing):
                 rows[run] = {"experiment": experiment, **run._asdict(), **row, "settings": settings}
                 stored.append(rows[run])
@@ -130,21 +130,21 @@ def _alternatives(experiment: str, config: ExperimentConfig) -> Mapping[str, Seq
 def _rows(workshop: trainings.Workshop, runs: Sequence[Run]) -> Iterator[tuple[Run, Row]]:
     """Make the rows of runs, neighbours that need the same networks one after the other."""
     problem, advance = workshop.problem, workshop.advance
-    references = measuring.of_references(problem)
+    references = measures.of_references(problem)
     for is_filter, several in itertools.groupby(
         runs, lambda run: (run.method in alternatives.ALTERNATIVES, run.steps, run.data, run.seed)
     ):
         group = [*several]
         if is_filter[0]:
             network, facts = trainings.network_of(workshop, group[0])
-            measured = measuring.measure_alternatives(problem, network, group, references)
+            measured = measures.measure_alternatives(problem, network, group, references)
             for run, part in zip(group, measured):
                 advance(_PASSES_OF_A_ROW, label=str(run))
                 yield run, {**facts, **part}
             continue
         for run in group:
             network, facts = trainings.network_of(workshop, run)
-            part = measuring.measure_network(problem, network, references)
+            part = measures.measure_network(problem, network, references)
             advance(_PASSES_OF_A_ROW, label=str(run))
             yield run, {**facts, **part}
 

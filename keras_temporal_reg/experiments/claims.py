@@ -231,8 +231,9 @@ def _sensitivity(evidence: Evidence) -> Iterator[tuple[bool, str]]:
 
 
 def _compared(groups: Groups, method: str, other: str) -> tuple[Estimate, str] | None:
-    """By how much the least flicker of a method is less than that of another at equal PSNR, and
-    both in words; None where either has no front.
+    """How much less flicker a method has than another at the same PSNR, also in words.
+
+    None where either has no front.
     """
     steps, data = next(iter(groups))[2:]
     found = [fronts.points(groups, name, steps, data) for name in (method, other)]
@@ -315,7 +316,7 @@ def _goal(limit: float, excess: float | None) -> Callable[[Evidence], Iterator[t
     return results
 
 
-def _ahead(evidence: Evidence) -> Iterator[tuple[bool, str]]:
+def _compared_with_filters(evidence: Evidence) -> Iterator[tuple[bool, str]]:
     known = {*METHODS, *BLENDS}
     for clips, groups in evidence.applicable.items():
         for name in dict.fromkeys(key.method for key in groups if key.method not in known):
@@ -371,7 +372,7 @@ _AHEAD = _Test(
     "Ahead of filters of the results.",
     f"At {PSNR_LOST} dB less than reconstruction only, the blend of all members has less flicker "
     "than each filter has, beyond the interval, on each set of clips.",
-    _ahead,
+    _compared_with_filters,
 )
 _POSTER = (_STABILITY, _PSNR, _SENSITIVITY, _BETTER_INVARIANCE)
 _CLAIMS = {

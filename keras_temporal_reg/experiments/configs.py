@@ -223,7 +223,7 @@ _SMALL_DATA = ExperimentConfig(
 FULL = {
     "colorization": ExperimentConfig(),
     "small-data": _SMALL_DATA,
-    "hdr": ExperimentConfig(base_steps=2000, steps=400, channels=12),
+    "hdr": ExperimentConfig(base_steps=1500, steps=300, channels=8),
     "finetune": ExperimentConfig(
         methods=(PLAIN, INVARIANCE, JACOBIAN),
         alphas=(0.8, 0.9),
@@ -234,7 +234,7 @@ FULL = {
         rate=3e-4,
     ),
     "super-resolution": ExperimentConfig(base_steps=2000, steps=500, rate=5e-4, channels=32),
-    "denoising": ExperimentConfig(base_steps=1000, steps=300, channels=16),
+    "denoising": ExperimentConfig(base_steps=800, steps=300, channels=16),
 }
 _QUICK: dict[str, Any] = {
     "methods": _POSTER,
@@ -248,7 +248,7 @@ _QUICK: dict[str, Any] = {
 QUICK = {
     "colorization": dataclasses.replace(FULL["colorization"], **_QUICK, base_steps=3000, steps=500),
     "small-data": dataclasses.replace(_SMALL_DATA, sizes=(2, 8, 32), steps=1000, frames=12),
-    "hdr": dataclasses.replace(FULL["hdr"], **_QUICK, base_steps=1000, steps=250, channels=8),
+    "hdr": dataclasses.replace(FULL["hdr"], **_QUICK, base_steps=800, steps=200),
     "finetune": dataclasses.replace(
         FULL["finetune"], **_QUICK, base_steps=1000, rounds=4, steps=400
     ),

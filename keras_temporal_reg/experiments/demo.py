@@ -31,7 +31,7 @@ from keras_temporal_reg.evaluation.clip_evaluator import INPUT, REFERENCE
 from keras_temporal_reg.evaluation.config import EvaluationConfig
 from keras_temporal_reg.experiments import (
     datasets,
-    measuring,
+    measures,
     media,
     networks,
     runner,
@@ -241,7 +241,7 @@ def _draw(
         clip = problem.sets[datasets.CLIPS][split.name]
         x = clip.x[:SHOWN_FRAMES]
         plain, stabilized = (
-            image_files.to_uint8(problem.task.decode(x, measuring.predict(trained[name], x)))
+            image_files.to_uint8(problem.task.decode(x, measures.predict(trained[name], x)))
             for name in ("baseline", "stabilized")
         )
         truth = split.test[:SHOWN_FRAMES]

@@ -73,11 +73,13 @@ def psnr_at(fronts: dict[int, list[Point]], flicker_left: float) -> Estimate:
 
 
 def least_flicker(front: list[Point], psnr_lost: float) -> float:
+    """As `flicker_at`, of one seed."""
     flicker, psnr = _path(front)
     return float(flicker[psnr >= -psnr_lost - 1e-9].min())
 
 
 def highest_psnr(front: list[Point], flicker_left: float) -> float:
+    """As `psnr_at`, of one seed."""
     flicker, psnr = _path(front)
     reached = psnr[flicker <= flicker_left]
     return float(reached.max()) if reached.size else math.nan

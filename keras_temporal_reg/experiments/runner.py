@@ -15,7 +15,7 @@ from tensorflow import keras
 from keras_temporal_reg import metrics
 from keras_temporal_reg.data import _crops as crops
 from keras_temporal_reg.data import pair_with_transformed
-from keras_temporal_reg.experiments import measuring
+from keras_temporal_reg.experiments import measures
 from keras_temporal_reg.experiments.configs import (
     CONVERGED,
     METHODS,
@@ -210,7 +210,7 @@ def _train_to_convergence(network: keras.Model, setting: Setting, advance: Advan
     best = -math.inf
     for number in range(config.rounds):
         _train_plain(network, shown, 100 * setting.seed + number, advance)
-        psnr = metrics.psnr(y, measuring.predict(network, x))
+        psnr = metrics.psnr(y, measures.predict(network, x))
         if psnr < best + CONVERGED:
             advance((config.rounds - number - 1) * config.base_steps)
             return True

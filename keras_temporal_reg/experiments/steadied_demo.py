@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_temporal_reg import metrics, saved_models
-from keras_temporal_reg.experiments import datasets, measuring, media
+from keras_temporal_reg.experiments import datasets, measures, media
 from keras_temporal_reg.experiments.configs import DemoConfig
 from keras_temporal_reg.io import video
 from keras_temporal_reg.steadying import adaptation, job
@@ -65,18 +65,18 @@ def run(
         video.write(frames, grey, split.rate)
         running = job.prepare(original, (frames,), Path(folder) / output.name, "keras", steady)
         choice, _ = adaptation.adapt(running, adaptation.judged(running), config.steady_steps)
-        measures = {
-            BEFORE: clip.measures(measuring.predict(running.teacher, clip.x)),
-            STEADIED: clip.measures(measuring.predict(running.model, clip.x)),
+        found = {
+            BEFORE: clip.measures(measures.predict(running.teacher, clip.x)),
+            STEADIED: clip.measures(measures.predict(running.model, clip.x)),
         }
     baseline_psnr = metrics.psnr(clip.y, problem.task.baseline(clip.x))
-    verdict = metrics.verdict(measures[BEFORE], measures[STEADIED], baseline_psnr)
+    verdict = metrics.verdict(found[BEFORE], found[STEADIED], baseline_psnr)
     if choice.weights:
         saved_models.save(running.model, output, "keras")
     return {
         "clip": split.name,
         "reason": choice.reason,
-        **measures,
+        **found,
         "outcome": verdict.outcome.name,
         "verdict": verdict.sentence,
         "weights": dict(choice.weights),

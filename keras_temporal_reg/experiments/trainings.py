@@ -40,25 +40,16 @@ class Workshop:
     problem: Problem
     config: ExperimentConfig
     folder: Path
-    advance: runner.Advance = lambda *_, **__: None
-
-    def base_file(self, data: int, seed: int) -> Path:
-        """Where the network that methods start from is kept."""
-        return self.folder / f"base-{data}-{seed}.npz"
-
-    def file(self, run: Run) -> Path:
-        """Where the network of a training is kept."""
-        return self.folder / f"{run.method}-{run.strength:g}-{run.steps}-{run.data}-{run.seed}.npz"
+    advance: runner.Advance
 
 
-def missing_passes(workshop: Workshop, runs: Sequence[Run]) -> int:
+def missing_passes(config: ExperimentConfig, folder: Path, runs: Sequence[Run]) -> int:
     """Batches through networks that trainings for these runs still take."""
     needed = {training for run in runs for training in trainings(run)}
-    missing = [training for training in needed if not workshop.file(training).is_file()]
-    bases = {(run.data, run.seed) for run in missing}
-    config = workshop.config
-    untrained = [key for key in bases if not workshop.base_file(*key).is_file()]
-    return len(untrained) * config.rounds * config.base_steps + sum(
+    missing = [training for training in needed if not _file(folder, training).is_file()]
+    bases = {(run.data, run.seed): _base_file(folder, run) for run in missing}
+    untrained = sum(not path.is_file() for path in bases.values())
+    return untrained * config.rounds * config.base_steps + sum(
         METHODS[training.method].passes * training.steps for training in missing
     )
 
@@ -86,7 +77,7 @@ def _shares(run: Run) -> dict[str, float]:
 
 
 def _trained(workshop: Workshop, run: Run) -> tuple[list[np.ndarray], dict[str, Any]]:
-    path = workshop.file(run)
+    path = _file(workshop.folder, run)
     if path.is_file():
         return _read(path)
     config = dataclasses.replace(workshop.config, steps=run.steps)
@@ -104,7 +95,7 @@ def _trained(workshop: Workshop, run: Run) -> tuple[list[np.ndarray], dict[str, 
 
 
 def _base(workshop: Workshop, setting: runner.Setting, run: Run) -> runner.Base:
-    path = workshop.base_file(run.data, run.seed)
+    path = _base_file(workshop.folder, run)
     if path.is_file():
         weights, facts = _read(path)
         return runner.Base(weights, facts["converged"])
@@ -114,6 +105,14 @@ def _base(workshop: Workshop, setting: runner.Setting, run: Run) -> runner.Base:
     if workshop.config.base_steps:
         _write(path, base.weights, {"converged": base.converged})
     return base
+
+
+def _file(folder: Path, run: Run) -> Path:
+    return folder / f"{run.method}-{run.strength:g}-{run.steps}-{run.data}-{run.seed}.npz"
+
+
+def _base_file(folder: Path, run: Run) -> Path:
+    return folder / f"base-{run.data}-{run.seed}.npz"
 
 
 def _read(path: Path) -> tuple[list[np.ndarray], dict[str, Any]]:

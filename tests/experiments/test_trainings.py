@@ -43,7 +43,7 @@ def trained(monkeypatch):
 @pytest.fixture
 def workshop(tmp_path):
     problem = datasets.Problem(colorization, _network, lambda count: [], {})
-    return trainings.Workshop(problem, CONFIG, tmp_path / "weights")
+    return trainings.Workshop(problem, CONFIG, tmp_path / "weights", lambda *_, **__: None)
 
 
 def _value(network):
@@ -83,11 +83,11 @@ def test_other_lengths_and_seeds_are_other_trainings(workshop, trained):
 
 def test_the_bar_counts_what_is_missing(workshop, trained):
     runs = [BLEND, BLEND._replace(method="some filter")]
-    assert trainings.missing_passes(workshop, runs) == 5 + 3 * (1 + 2 + 2)
+    assert trainings.missing_passes(CONFIG, workshop.folder, runs) == 5 + 3 * (1 + 2 + 2)
     passed = []
     counting = trainings.Workshop(
         workshop.problem, CONFIG, workshop.folder, lambda count, label=None: passed.append(count)
     )
     trainings.network_of(counting, BLEND)
     assert sum(passed) == 5 + 3 * (1 + 2 + 2)
-    assert trainings.missing_passes(workshop, runs) == 0
+    assert trainings.missing_passes(CONFIG, workshop.folder, runs) == 0

@@ -7,7 +7,7 @@ from tensorflow import keras
 
 from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import optical_flow
-from keras_temporal_reg.experiments import datasets, measuring, scenes
+from keras_temporal_reg.experiments import datasets, measures, scenes
 from keras_temporal_reg.experiments.configs import ExperimentConfig, Run
 from keras_temporal_reg.experiments.statistics import MEASURES
 from keras_temporal_reg.tasks import colorization
@@ -30,8 +30,8 @@ def problem():
 
 def test_measures_are_those_of_the_prediction(problem):
     network = _network()
-    references = measuring.of_references(problem)
-    row = measuring.measure_network(problem, network, references)
+    references = measures.of_references(problem)
+    row = measures.measure_network(problem, network, references)
     assert row["clips"]["clips"]["noise"] == row["clips"]["stills"]["again"]
     found, clip = row["clips"]["clips"]["noise"], problem.sets["clips"]["noise"]
     assert {*MEASURES} <= {*found}
@@ -48,16 +48,16 @@ def test_measures_are_those_of_the_prediction(problem):
     assert found["warping_error"] == pytest.approx(error, rel=1e-4)
     similarity = metrics.ssim(problem.task.decode(clip.x, clip.y), shown)
     assert found["ssim"] == pytest.approx(similarity, rel=1e-4)
-    means = measuring.mean_measures(problem, network)
+    means = measures.mean_measures(problem, network)
     assert means["psnr"] == pytest.approx(found["psnr"], rel=1e-4)
 
 
 def test_filters_are_measured_on_the_networks_results(problem):
     network = _network()
-    references = measuring.of_references(problem)
-    plain = measuring.measure_network(problem, network, references)
+    references = measures.of_references(problem)
+    plain = measures.measure_network(problem, network, references)
     runs = [Run("temporal low-pass", strength, 2, 2, 0) for strength in (0.3, 0.7)]
-    weak, strong = measuring.measure_alternatives(problem, network, runs, references)
+    weak, strong = measures.measure_alternatives(problem, network, runs, references)
     flicker = [row["clips"]["clips"]["noise"]["flicker"] for row in (plain, weak, strong)]
     assert flicker[0] > flicker[1] > flicker[2]
     assert weak["seconds_per_frame"] > 0
@@ -70,6 +70,6 @@ def test_hdr_is_measured_where_the_camera_clipped(monkeypatch):
     y = next(iter(problem.sets["scenes"].values())).y
     clipped = y.max(axis=-1) > scenes.to_log(np.float32(1.0))
     elsewhere = y.max(axis=-1) < scenes.to_log(np.float32(scenes.SATURATION))
-    judged = measuring.where_weighted(problem, y + 1.0, y)
+    judged = measures.where_weighted(problem, y + 1.0, y)
     np.testing.assert_allclose(judged[clipped], y[clipped] + 1.0, atol=1e-5)
     np.testing.assert_allclose(judged[elsewhere], y[elsewhere], atol=1e-5)
