@@ -7,27 +7,30 @@ import pytest
 from helpers.experiments import row
 
 from keras_temporal_reg.experiments import claims, configs, results
+from keras_temporal_reg.experiments.alternatives import ALTERNATIVES
 from keras_temporal_reg.experiments.configs import PLAIN
 
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
+
+
+COMMITTED = sorted(path.parent.name for path in RESULTS.glob("*/rows.json"))
 
 
 def _read(experiment, name):
     return json.loads((RESULTS / experiment / name).read_text())
 
 
-def _rows(experiment):
-    """The rows of the experiment; those of methods that were removed stay as data."""
-    return tuple(r for r in _read(experiment, "rows.json") if r["method"] in configs.METHODS)
-
-
-@pytest.fixture(params=configs.EXPERIMENTS)
+@pytest.fixture(params=COMMITTED)
 def experiment(request):
     return request.param
 
 
+def test_the_main_experiments_are_committed():
+    assert {"colorization", "hdr"} <= {*COMMITTED} <= {*configs.EXPERIMENTS}
+
+
 def test_the_page_and_the_summary_follow_from_the_rows(experiment, tmp_path):
-    rows, committed = _rows(experiment), _read(experiment, "summary.json")
+    rows, committed = tuple(_read(experiment, "rows.json")), _read(experiment, "summary.json")
     tested = [tuple(test(experiment, rows)) for test in (claims.claims, claims.goals)]
     result = results.Reproduction(experiment, rows, *tested, tmp_path, 0, 0.0)
     results.write(result, configs.FULL[experiment], committed["versions"])
@@ -39,20 +42,32 @@ def test_the_page_and_the_summary_follow_from_the_rows(experiment, tmp_path):
 
 
 def test_the_rows_are_all_runs_of_the_full_config(experiment):
-    rows = _rows(experiment)
-    found = [configs.Run(r["method"], r["alpha"], r["data"], r["seed"]) for r in rows]
-    expected = configs.runs(configs.FULL[experiment], configs.SEEDS)
+    rows = _read(experiment, "rows.json")
+    found = [configs.Run(*(row[name] for name in configs.Run._fields)) for row in rows]
+    filters = {
+        name: ALTERNATIVES[name].strengths
+        for name in dict.fromkeys(run.method for run in found)
+        if name in ALTERNATIVES
+    }
+    expected = configs.runs(configs.FULL[experiment], configs.SEEDS, filters)
     assert sorted(found) == sorted(expected)
+    assert bool(filters) == configs.FULL[experiment].alternatives
     assert len({row["settings"] for row in rows}) == 1
 
 
-def test_the_overview_has_every_claim_with_its_verdict(experiment):
+def test_the_overview_has_the_headline_and_every_claim(experiment):
     page = (RESULTS / "README.md").read_text()
     summary = _read(experiment, "summary.json")
+    for clips, found in summary["headline"].items():
+        line = next(
+            each for each in page.splitlines() if each.startswith(f"| {experiment}, {clips}")
+        )
+        assert f"x {found['flicker']['mean']:.2f} ± {found['flicker']['margin']:.2f}" in line
+        assert f"{found['psnr']['mean']:+.2f} ± {found['psnr']['margin']:.2f} dB" in line
+        assert found["outcome"].replace("_", " ") in line
     section = page.split(f"\n## {experiment}\n")[1].split("\n## ")[0]
     for claim in (*summary["claims"], *summary["goals"]):
-        assert claim["claim"] in section and claim["measured"] in section
-        assert f"**{claim['verdict'].capitalize()}.**" in section
+        assert f"- {claim['claim']} **{claim['verdict'].capitalize()}.**" in section
 
 
 def test_a_page_of_one_seed_says_so(tmp_path):
