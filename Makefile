@@ -79,9 +79,9 @@ bench: setup setup-addons .venv-peers/installed
 bench-gains: setup
 	TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python benchmarks/gains.py
 
-# All pages of docs/results but its overview; the committed runs took two and a half hours of one core.
+# All pages of docs/results but its overview, in hours.
 results: setup
-	for each in colorization small-data hdr finetune super-resolution; do \
+	for each in colorization small-data hdr finetune super-resolution denoising; do \
 		.venv/bin/ktr reproduce $$each --full --output docs/results/$$each || exit 1; \
 	done
 

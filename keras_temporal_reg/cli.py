@@ -269,8 +269,8 @@ def _add_reproduce(commands: Any) -> None:
         _reproduce,
         "run the experiments of the paper's poster",
         "Train networks with and without the regularizers, on images that Python packages "
-        "contain or that are generated, and check the claims of the poster. Runs that the "
-        "output folder holds already, with the same settings, are not repeated.",
+        "contain or that are generated, compare them with filters, and check the claims of the "
+        "poster. Runs that the output folder holds already are not repeated.",
     )
     add = parser.add_argument
     add("experiment", choices=EXPERIMENTS, help="an experiment of the poster")
