@@ -26,7 +26,8 @@ from keras_temporal_reg.io import video
 
 INPUT = "input"
 REFERENCE = "reference"
-FLOW_PAIRS = 300  # pairs of neighbours per clip at which flow is estimated
+FLOW_PAIRS = 300  # pairs of neighbours per clip at which the motion is estimated
+TOF_PAIRS = 50  # those at which the flow of each result is, for tOF, which takes longer
 _PERFECT_PSNR = 45.0  # dB of a baseline prediction that leaves nothing to predict
 _NAMED_CUTS = 5  # in the note of a clip
 _SCENE = "scene"
@@ -135,9 +136,9 @@ class ClipEvaluator:
     def _choose_flow_step(self) -> int:
         """The distance between pairs of neighbours at which flow is estimated."""
         is_estimated = self.clip.motion is None and self.config.flow_method != "none"
-        if not is_estimated or self.clip.count is None:
+        if not is_estimated:
             return 1
-        step = max(math.ceil(self.clip.count / FLOW_PAIRS), 1)
+        step = self._pairs_apart(FLOW_PAIRS)
         if step > 1:
             self.notes.append(
                 f"Flow was estimated at one pair of neighbours in {step}, about {FLOW_PAIRS} in "
@@ -266,7 +267,10 @@ class ClipEvaluator:
         target = outputs[compared_name]
         numbers = range(self.count, self.count + len(target))
         cuts = self._find_cuts(scene)
-        sampled = [i for i, n in enumerate(numbers) if self._is_sampled(n) and i not in cuts]
+        sampled, compared = (
+            [i for i, n in enumerate(numbers) if self._is_sampled(n, step) and i not in cuts]
+            for step in (self.flow_step, self._pairs_apart(TOF_PAIRS))
+        )
         motions: dict[int, Motion]
         if self.clip.motion is None:
             estimate = functools.partial(scene.motion, method=self.config.flow_method)
@@ -274,7 +278,7 @@ class ClipEvaluator:
         else:
             known = self.clip.motion
             motions = {i: (known[n - 1], None) for i, n in enumerate(numbers) if n > 0}
-        flows = dict(zip(sampled, pool.map(scene.flow, sampled)))
+        flows = dict(zip(compared, pool.map(scene.flow, compared)))
         return Truth(target, decoded[compared_name], motions, flows, cuts)
 
     def _find_cuts(self, scene: DecodedFrames) -> list[int]:
@@ -286,9 +290,13 @@ class ClipEvaluator:
         self.cuts += [self.count + i for i in cuts]
         return cuts
 
-    def _is_sampled(self, number: int) -> bool:
+    def _pairs_apart(self, pairs: int) -> int:
+        """The distance between so many pairs of neighbours; 1 for a clip of unknown length."""
+        return max(math.ceil((self.clip.count or 0) / pairs), 1)
+
+    def _is_sampled(self, number: int, step: int) -> bool:
         """Whether flow from the frame before to this one is estimated."""
-        is_pair = number > 0 and number % self.flow_step == 0
+        is_pair = number > 0 and number % step == 0
         return is_pair and self.config.flow_method != "none"
 
     def _evaluation(self, is_complete: bool) -> ClipEvaluation:

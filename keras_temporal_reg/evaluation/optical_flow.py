@@ -11,14 +11,14 @@ import math
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_temporal_reg import image
 from keras_temporal_reg.core import xla
 from keras_temporal_reg.io import image_files
 
 _DIS_MIN_SIDE = 16  # pixels that OpenCV's image pyramid needs
-
-_warp_compiled = xla.compiled_by_shape(image.warp_by_flow)
+_MOST_ROWS = 540  # at which flow is estimated: larger frames take longer than the networks do
 
 
 def estimate(frame: np.ndarray, following: np.ndarray, method: str = "dis") -> np.ndarray:
@@ -31,8 +31,15 @@ def estimate(frame: np.ndarray, following: np.ndarray, method: str = "dis") -> n
             (Farneback 2003), which also serves frames too small for DIS.
 
     Returns:
-        Flow from `frame` to `following`.
+        Flow from `frame` to `following`. That of frames of more than 540 rows is estimated on
+        smaller ones.
     """
+    height, width = frame.shape
+    if height > _MOST_ROWS:
+        factor = math.ceil(height / _MOST_ROWS)
+        small = [_resized(each, width // factor, height // factor) for each in (frame, following)]
+        flow = _resized(estimate(small[0], small[1], method), width, height)
+        return flow * np.divide((width, height), small[0].shape[::-1], dtype=np.float32)
     if method == "dis" and min(frame.shape) >= _DIS_MIN_SIDE:
         cv2 = import_cv2()
         # A new one each time: its buffers would let flow depend on the frames that it saw before.
@@ -50,6 +57,13 @@ def estimate(frame: np.ndarray, following: np.ndarray, method: str = "dis") -> n
         poly_sigma=1.2,
         flags=0,
     )
+
+
+def _resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    cv2 = import_cv2()
+    smaller = height < len(pixels)
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (width, height), interpolation=method)
 
 
 def to_luma(frame: np.ndarray) -> np.ndarray:
@@ -72,12 +86,28 @@ def trust_mask(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
     Returns:
         ``(height, width)`` float32, 0 or 1.
     """
-    warped = _warp_compiled(backward[np.newaxis], forward[np.newaxis])[0].numpy()
-    length, warped_length = (np.sum(w**2, axis=-1) for w in (forward, warped))
-    occluded = np.sum((forward + warped) ** 2, axis=-1) > 0.01 * (length + warped_length) + 0.5
-    slope = sum(np.square(g) for part in (0, 1) for g in np.gradient(forward[..., part]))
-    boundary = slope > 0.01 * length + 0.002
-    return (~(occluded | boundary)).astype(np.float32)
+    return _trusted(forward[np.newaxis], backward[np.newaxis])[0].numpy()
+
+
+@xla.compiled_by_shape
+def _trusted(forward: tf.Tensor, backward: tf.Tensor) -> tf.Tensor:
+    warped = image.warp_by_flow(backward, forward)
+    length, warped_length = _energy(forward), _energy(warped)
+    occluded = _energy(forward + warped) > 0.01 * (length + warped_length) + 0.5
+    across = tf.transpose(_energy(_gradient(tf.transpose(forward, (0, 2, 1, 3)))), (0, 2, 1))
+    slope = _energy(_gradient(forward)) + across
+    return tf.cast(~(occluded | (slope > 0.01 * length + 0.002)), tf.float32)
+
+
+def _energy(vectors: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.square(vectors), axis=-1)
+
+
+def _gradient(values: tf.Tensor) -> tf.Tensor:
+    """As `numpy.gradient` along rows: central differences, and one-sided ones at the edges."""
+    steps = values[:, 1:] - values[:, :-1]
+    inner = (steps[:, 1:] + steps[:, :-1]) / 2.0
+    return tf.concat([steps[:, :1], inner, steps[:, -1:]], axis=1)
 
 
 def of_clip(frames: Any, method: str = "dis") -> tuple[np.ndarray, np.ndarray]:

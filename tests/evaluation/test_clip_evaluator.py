@@ -202,6 +202,22 @@ def test_pairs_that_were_not_sampled_have_no_flicker(pairs, monkeypatch):
     assert found[4::4] == pytest.approx(every[4::4], rel=1e-5)
 
 
+@pytest.mark.slow
+def test_the_flow_of_results_is_estimated_at_fewer_pairs(pairs, monkeypatch):
+    estimate, found = optical_flow.estimate, []
+
+    def counted(frame, following, method="dis"):
+        found.append(method)
+        return estimate(frame, following, method)
+
+    monkeypatch.setattr(optical_flow, "estimate", counted)
+    monkeypatch.setattr(clip_evaluator, "TOF_PAIRS", 5)
+    measures = evaluate(clip_of(pairs), {"blur": blur()}).measures
+    # Forward and backward at each of 18 pairs; at each fourth, that of the scene and two results.
+    assert found.count("dis") == 2 * 18 and found.count("farneback") == 3 * 4
+    assert measures["blur"]["flow_difference"] > 0
+
+
 def test_known_motion_is_used_as_it_is():
     y = moving(speed=(-1, 0))
     # The texture moves one column to the left per frame.

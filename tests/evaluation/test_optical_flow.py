@@ -22,6 +22,16 @@ def test_a_shift_is_found(method):
     np.testing.assert_allclose(np.median(found, axis=(0, 1)), [3.0, 2.0], atol=0.2)
 
 
+@pytest.mark.parametrize("rows", [541, 1621])
+def test_flow_of_high_frames_is_in_their_own_pixels(rows):
+    image = ndimage.zoom(texture(rows // 8, 40), 8, order=1)[:rows]
+    moved = np.roll(image, (4, 6), axis=(0, 1))
+    found = flow.estimate(image, moved)
+    assert found.shape == (*image.shape, 2)
+    inner = found[40:-40, 60:-60]
+    np.testing.assert_allclose(np.median(inner, axis=(0, 1)), [6.0, 4.0], atol=0.3)
+
+
 @pytest.mark.parametrize("method", ["dis", "farneback"])
 def test_flow_is_that_of_its_two_frames_whatever_came_before(method):
     frames = [texture(seed=seed) for seed in range(3)]
