@@ -223,7 +223,7 @@ _SMALL_DATA = ExperimentConfig(
 FULL = {
     "colorization": ExperimentConfig(),
     "small-data": _SMALL_DATA,
-    "hdr": ExperimentConfig(base_steps=1500, steps=300, channels=8),
+    "hdr": ExperimentConfig(alphas=(0.5, 0.9), base_steps=1500, steps=300, channels=8),
     "finetune": ExperimentConfig(
         methods=(PLAIN, INVARIANCE, JACOBIAN),
         alphas=(0.8, 0.9),
