@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_temporal_reg import metrics, saved_models
 from keras_temporal_reg.experiments import fronts, tables
+from keras_temporal_reg.experiments.alternatives import ALTERNATIVES
 from keras_temporal_reg.experiments.claims import Claim, Evidence, best_of_ours, gather
 from keras_temporal_reg.experiments.configs import (
     BLENDS,
@@ -161,6 +162,7 @@ def _page(result: Reproduction, evidence: Evidence, summary: Mapping[str, Any], 
         f"The baseline prediction has {_mean(groups, BASELINE_PSNR).text(2)} dB, the reference a "
         f"flicker of {_mean(groups, REFERENCE_FLICKER).text(2)} %.",
         *([_HDR_NOTE] if result.experiment == "hdr" else []),
+        *_left_out(groups),
         "The clips:",
         _list_of_sets(evidence),
         *(["## On other clips", tables.of_other_sets(evidence, others)] if others else []),
@@ -192,6 +194,18 @@ def _page(result: Reproduction, evidence: Evidence, summary: Mapping[str, Any], 
         tables.of_all(groups),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _left_out(groups: Groups) -> list[str]:
+    """Filters that were not compared with, where others were."""
+    compared = {key.method for key in groups}
+    missing = [name for name in ALTERNATIVES if name not in compared]
+    if not missing or len(missing) == len(ALTERNATIVES):
+        return []
+    return [
+        f"Not compared with: {', '.join(missing)}. FFmpeg's filters take pictures, which results of "
+        "HDR are not, and the wheels of PyAV lack hqdn3d."
+    ]
 
 
 def _list_of_sets(evidence: Evidence) -> str:

@@ -79,6 +79,13 @@ def test_a_page_of_one_seed_says_so(tmp_path):
     assert (tmp_path / "fronts.png").stat().st_size > 5000
 
 
+def test_filters_that_are_left_out_are_named(tmp_path):
+    rows = (row(PLAIN), row("temporal low-pass", 0.3, flicker=7.0))
+    result = results.Reproduction("colorization", rows, (), (), tmp_path, 0, 0.0)
+    results.write(result, configs.FULL["colorization"])
+    assert "Not compared with: symmetric low-pass, " in (tmp_path / "results.md").read_text()
+
+
 def test_data_sizes_are_plotted_where_there_are_several(tmp_path):
     rows = tuple(row(method, data=data) for data in (2, 8) for method in (PLAIN, "augmentation"))
     result = results.Reproduction("small-data", rows, (), (), tmp_path, 0, 0.0)
