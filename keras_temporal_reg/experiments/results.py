@@ -203,8 +203,8 @@ def _left_out(groups: Groups) -> list[str]:
     if not missing or len(missing) == len(ALTERNATIVES):
         return []
     return [
-        f"Not compared with: {', '.join(missing)}. FFmpeg's filters take pictures, which results of "
-        "HDR are not, and the wheels of PyAV lack hqdn3d."
+        f"Not compared with: {', '.join(missing)}. FFmpeg's filters take pictures, which HDR is "
+        "not, and the wheels of PyAV lack hqdn3d."
     ]
 
 
