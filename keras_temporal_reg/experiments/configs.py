@@ -95,6 +95,8 @@ class ExperimentConfig:
         rate: the learning rate of the methods, after its warm-up.
         channels: of the network's first level.
         frames: of each shot of a test clip, at most.
+        xla: compile with XLA on a CPU too: it halves the time of colorization, and doubles that
+            of HDR.
     """
 
     methods: tuple[str, ...] = (PLAIN, AUGMENTED, INVARIANCE, JACOBIAN)
@@ -110,6 +112,7 @@ class ExperimentConfig:
     rate: float = 1e-3
     channels: int = 16
     frames: int = 20
+    xla: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,11 +222,12 @@ _SMALL_DATA = ExperimentConfig(
     steps=1200,
     rate=2e-3,
     channels=8,
+    xla=True,
 )
 FULL = {
-    "colorization": ExperimentConfig(),
+    "colorization": ExperimentConfig(xla=True),
     "small-data": _SMALL_DATA,
-    "hdr": ExperimentConfig(alphas=(0.5, 0.9), base_steps=1500, steps=300, channels=8),
+    "hdr": ExperimentConfig(alphas=(0.5, 0.9), base_steps=4000, steps=1000, channels=8),
     "finetune": ExperimentConfig(
         methods=(PLAIN, INVARIANCE, JACOBIAN),
         alphas=(0.8, 0.9),
@@ -232,6 +236,7 @@ FULL = {
         rounds=6,
         steps=600,
         rate=3e-4,
+        xla=True,
     ),
     "super-resolution": ExperimentConfig(base_steps=2000, steps=500, rate=5e-4, channels=32),
     "denoising": ExperimentConfig(base_steps=800, steps=300, channels=16),

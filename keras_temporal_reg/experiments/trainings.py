@@ -82,7 +82,7 @@ def _trained(workshop: Workshop, run: Run) -> tuple[list[np.ndarray], dict[str, 
         return _read(path)
     config = dataclasses.replace(workshop.config, steps=run.steps)
     pictures = workshop.problem.pictures(run.data)
-    setting = runner.Setting(workshop.problem, config, pictures, run.seed, xla=True)
+    setting = runner.Setting(workshop.problem, config, pictures, run.seed, config.xla)
     base = _base(workshop, setting, run)
     workshop.advance(0, label=str(run))
     keras.backend.clear_session()
