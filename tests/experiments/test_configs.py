@@ -18,11 +18,6 @@ def test_every_experiment_has_a_quick_and_a_full_config():
             assert config.methods[0] == PLAIN and {*config.methods} <= {*METHODS}
             assert {*config.blends} <= {*configs.BLENDS}
     assert {2, 4, 8, 16, 32} == {*configs.FULL["small-data"].sizes}
-    assert configs.FULL["colorization"].alphas == (0.5, 0.9, 0.97)
-    assert {500, 2000, 8000} == {
-        configs.FULL["colorization"].steps,
-        *configs.FULL["colorization"].lengths,
-    }
 
 
 def test_methods_make_their_losses():
