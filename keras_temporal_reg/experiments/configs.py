@@ -102,7 +102,7 @@ class ExperimentConfig:
     methods: tuple[str, ...] = (PLAIN, AUGMENTED, INVARIANCE, JACOBIAN)
     alphas: tuple[float, ...] = (0.9, 0.97)
     blends: tuple[str, ...] = tuple(BLENDS)
-    shares: tuple[float, ...] = (0.3, 0.5, 0.7, 1.0)
+    shares: tuple[float, ...] = (0.3, 0.5, 0.7, 0.85, 1.0)
     alternatives: bool = True
     sizes: tuple[int, ...] = (24,)
     base_steps: int = 6000
