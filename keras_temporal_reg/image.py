@@ -262,7 +262,7 @@ def _warp(
         if xla.should_compile(images, upstream):
             return _compiled_adjoint(upstream, transforms, image_size, linear)
         if tf.executing_eagerly():
-            return _graph_adjoint(upstream.dtype, linear)(upstream, transforms, [*image_size])
+            return warp.adjoint_graph(upstream.dtype, linear)(upstream, transforms, image_size)
         return warp.adjoint(upstream, transforms, image_size, linear)
 
     warped = gradients.with_adjoint(
@@ -322,21 +322,6 @@ def _forward_plain(
 # XLA programs of their own, for use in functions that are not compiled.
 _forward_compiled = xla.compiled(_forward_plain)
 _compiled_adjoint = xla.compiled(warp.adjoint)
-
-
-@functools.cache
-def _graph_adjoint(dtype: tf.DType, sampling: warp.Sampling) -> Callable[..., tf.Tensor]:
-    """`warp.adjoint` as a graph for images of all sizes: eager calls take each op on its own."""
-
-    def adjoint(upstream: tf.Tensor, transforms: tf.Tensor, image_size: tf.Tensor) -> tf.Tensor:
-        return warp.adjoint(upstream, transforms, (image_size[0], image_size[1]), sampling)
-
-    signature = [
-        tf.TensorSpec((None, None, None, None), dtype),
-        tf.TensorSpec((None, 8)),
-        tf.TensorSpec((2,), tf.int32),
-    ]
-    return tf.function(adjoint, input_signature=signature, autograph=False)
 
 
 def _forward_op(

@@ -6,6 +6,7 @@ measurements behind its formulation.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -150,6 +151,21 @@ def adjoint(
         lambda: _gather_adjoint(upstream, transforms, image_size),
         by_scatter,
     )
+
+
+@functools.cache
+def adjoint_graph(dtype: tf.DType, sampling: Sampling) -> Callable[..., tf.Tensor]:
+    """`adjoint` as a graph for images of all sizes: an eager call runs its ops one by one."""
+
+    def call(upstream: tf.Tensor, transforms: tf.Tensor, image_size: tf.Tensor) -> tf.Tensor:
+        return adjoint(upstream, transforms, (image_size[0], image_size[1]), sampling)
+
+    signature = [
+        tf.TensorSpec((None, None, None, None), dtype),
+        tf.TensorSpec((None, 8)),
+        tf.TensorSpec((2,), tf.int32),
+    ]
+    return tf.function(call, input_signature=signature, autograph=False)
 
 
 class _Taps(NamedTuple):
