@@ -25,8 +25,8 @@ def experiment(request):
     return request.param
 
 
-def test_the_main_experiments_are_committed():
-    assert {"colorization", "hdr"} <= {*COMMITTED} <= {*configs.EXPERIMENTS}
+def test_the_main_experiment_is_committed():
+    assert {"colorization"} <= {*COMMITTED} <= {*configs.EXPERIMENTS}
 
 
 def test_the_page_and_the_summary_follow_from_the_rows(experiment, tmp_path):
