@@ -269,7 +269,8 @@ def _fronts(groups: Groups) -> Any:
     axis.set_xlabel("flicker, relative to reconstruction only (lower is better)")
     axis.set_ylabel("PSNR, dB above reconstruction only (higher is better)")
     axis.set_title("Mean over seeds; numbers are alpha; the grey line is 0.1 dB less")
-    axis.legend()
+    if axis.lines[1:]:  # more than the grey line
+        axis.legend()
     return figure
 
 
