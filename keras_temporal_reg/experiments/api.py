@@ -64,7 +64,7 @@ def reproduce(
             hours.
         data: a folder of your own: EXR and HDR pictures for ``hdr``, else clips, photographs or
             both. None: what ships with packages, and generated scenes.
-        seeds: each of them runs the whole grid. None: 0 for quick runs, else 0 to 4.
+        seeds: each of them runs the whole grid. None: 0 for quick runs, else 0, 1 and 2.
         config: how large it is, in place of `quick`.
         show_progress: show a bar with an estimate of the time left; needs rich.
 
@@ -131,11 +131,11 @@ def _rows(workshop: trainings.Workshop, runs: Sequence[Run]) -> Iterator[tuple[R
     """Make the rows of runs, neighbours that need the same networks one after the other."""
     problem, advance = workshop.problem, workshop.advance
     references = measures.of_references(problem)
-    for is_filter, several in itertools.groupby(
+    for (is_filter, *_), several in itertools.groupby(
         runs, lambda run: (run.method in alternatives.ALTERNATIVES, run.steps, run.data, run.seed)
     ):
         group = [*several]
-        if is_filter[0]:
+        if is_filter:
             network, facts = trainings.network_of(workshop, group[0])
             measured = measures.measure_alternatives(problem, network, group, references)
             for run, part in zip(group, measured):

@@ -32,9 +32,11 @@ from keras_temporal_reg.experiments.statistics import (
     estimate,
     excess_removed,
     group_rows,
+    main_key,
     of_group,
     ratio,
     sets_of,
+    strengths_of,
     verdict,
 )
 from keras_temporal_reg.metrics import Outcome
@@ -82,11 +84,15 @@ class Evidence(NamedTuple):
 
     def keys(self, methods: Sequence[str]) -> list[Key]:
         """Of each method and data size the strength that is chosen, at the main length."""
-        sizes = sorted({key.data for key in self.validation})
-        # The first row is of the main length, the others follow.
-        steps = next(iter(self.validation)).steps if self.validation else 0
+        groups = self.validation
+        if not groups:
+            return []
+        sizes = sorted({key.data for key in groups})
+        main = main_key(groups)
         chosen = [
-            choose(self.validation, method, steps, size) for size in sizes for method in methods
+            choose(groups, strengths_of(groups, method, main._replace(data=size)))
+            for size in sizes
+            for method in methods
         ]
         return [key for key in chosen if key is not None]
 
@@ -124,17 +130,23 @@ def claims(experiment: str, rows: Sequence[Row]) -> list[Claim]:
         rows: as in ``rows.json``.
     """
     validation.one_of("experiment", experiment, EXPERIMENTS)
-    return [_decide(test, rows) for test in _CLAIMS[experiment]]
+    return _decided(_CLAIMS[experiment], rows)
 
 
 def goals(experiment: str, rows: Sequence[Row]) -> list[Claim]:
     """Goals beyond the paper, decided like `claims`."""
     validation.one_of("experiment", experiment, EXPERIMENTS)
-    return [_decide(test, rows) for test in _goals(experiment)]
+    return _decided(_goals(experiment), rows)
 
 
-def _decide(test: _Test, rows: Sequence[Row]) -> Claim:
-    found = list(test.results(gather(rows)))
+def _decided(tests: Sequence[_Test], rows: Sequence[Row]) -> list[Claim]:
+    evidence = gather(rows)
+    has_interval = len({row["seed"] for row in rows}) > 1
+    return [_decide(test, evidence, has_interval) for test in tests]
+
+
+def _decide(test: _Test, evidence: Evidence, has_interval: bool) -> Claim:
+    found = list(test.results(evidence))
     held = [holds for holds, _ in found if holds is not None]
     if test.any_result and held:
         held = [any(held)]
@@ -142,7 +154,7 @@ def _decide(test: _Test, rows: Sequence[Row]) -> Claim:
         verdict = "not tested"
     else:
         verdict = "holds" if all(held) else "holds in part" if any(held) else "does not hold"
-    if len({row["seed"] for row in rows}) <= 1:
+    if not has_interval:
         verdict = _ONE_SEED.get(verdict, verdict)
     measured = "; ".join(words for _, words in found) or "not enough runs"
     return Claim(test.claim, test.rule, measured, verdict)
@@ -162,10 +174,8 @@ def named(key: Key) -> str:
 
 
 def _is_applicable(groups: Groups) -> bool:
-    for key, group in groups.items():
-        if key.method == PLAIN:
-            return verdict(group, group).outcome is not Outcome.NOT_APPLICABLE
-    return False
+    plain = groups.get(main_key(groups))
+    return plain is not None and verdict(plain, plain).outcome is not Outcome.NOT_APPLICABLE
 
 
 def _pairs(groups: Groups, keys: Sequence[Key]) -> Iterator[tuple[Key, Group, Group]]:
@@ -235,8 +245,7 @@ def _compared(groups: Groups, method: str, other: str) -> tuple[Estimate, str] |
 
     None where either has no front.
     """
-    steps, data = next(iter(groups))[2:]
-    found = [fronts.points(groups, name, steps, data) for name in (method, other)]
+    found = [fronts.points(groups, name) for name in (method, other)]
     seeds = sorted({*found[0]} & {*found[1]})
     if not seeds:
         return None
@@ -291,12 +300,7 @@ def best_of_ours(evidence: Evidence) -> Key | None:
     """The steadiest of the blends and their strengths that is stabilized on the validation clips;
     the weakest where none is.
     """
-    keys = evidence.keys(tuple(BLENDS))
-    groups = evidence.validation
-    stabilized = [key for key in keys if verdict(groups[key], groups[key.plain]).is_stabilized]
-    if stabilized:
-        return min(stabilized, key=lambda key: of_group(groups[key], "flicker").mean)
-    return min(keys, key=lambda key: key.strength, default=None)
+    return choose(evidence.validation, evidence.keys(tuple(BLENDS)))
 
 
 def _goal(limit: float, excess: float | None) -> Callable[[Evidence], Iterator[tuple[bool, str]]]:

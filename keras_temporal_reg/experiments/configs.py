@@ -202,7 +202,7 @@ def runs(
     ]
 
 
-def trainings(run: Run) -> list[Run]:
+def trainings_of(run: Run) -> list[Run]:
     """The trainings that a run needs: those of the members of a blend, or its own."""
     plain = run._replace(method=PLAIN, strength=0.0)
     if run.method in BLENDS:

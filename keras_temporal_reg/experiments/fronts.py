@@ -15,8 +15,9 @@ import numpy as np
 from keras_temporal_reg.experiments.statistics import (
     Estimate,
     Groups,
-    Key,
     estimate,
+    main_key,
+    strengths_of,
 )
 
 PSNR_LOST = (0.0, 0.1)  # dB: what flicker is compared at
@@ -36,16 +37,19 @@ class Point(NamedTuple):
     psnr: float
 
 
-def points(groups: Groups, method: str, steps: int, data: int) -> dict[int, list[Point]]:
-    """The front of a method for each seed, from the baseline on, in the order of strengths."""
-    keys = sorted(
-        key for key in groups if (key.method, key.steps, key.data) == (method, steps, data)
-    )
-    plain = groups.get(Key(method, 0.0, steps, data).plain, {})
-    seeds = set(plain).intersection(*(groups[key] for key in keys)) if keys else set()
+def points(groups: Groups, method: str) -> dict[int, list[Point]]:
+    """The front of a method for each seed, from the baseline on, in the order of strengths.
+
+    At the main length and the first data size.
+    """
+    if not groups:
+        return {}
+    plain = main_key(groups)
+    keys = strengths_of(groups, method, plain)
+    seeds = set(groups.get(plain, {})).intersection(*(groups[key] for key in keys))
     found: dict[int, list[Point]] = {}
-    for seed in sorted(seeds):
-        before = plain[seed]
+    for seed in sorted(seeds) if keys else ():
+        before = groups[plain][seed]
         found[seed] = [Point(1.0, 0.0)]
         for key in keys:
             after = groups[key][seed]

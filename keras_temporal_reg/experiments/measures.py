@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,7 @@ from keras_temporal_reg.finetuning.validation_clips import ClipArrays
 
 Results = Mapping[str, Mapping[str, np.ndarray]]  # of each clip of each set
 Measured = dict[str, dict[str, dict[str, float]]]  # likewise, by measure
+_T = TypeVar("_T")
 _DIGITS = 6  # of measures in rows, which are committed
 
 
@@ -60,33 +62,21 @@ def measure_alternatives(
     def of_network(x: np.ndarray) -> np.ndarray:
         return predict(network, x)
 
+    def filtered(run: Run, clips: str, name: str, clip: ClipArrays) -> np.ndarray:
+        alternative, prediction = ALTERNATIVES[run.method], plain[clips][name]
+        return alternative.apply(
+            of_network, clip.x, prediction, problem.task, run.strength, clip.cuts
+        )
+
     for run in runs:
         started = time.monotonic()
-        results = {
-            clips: {
-                name: ALTERNATIVES[run.method].apply(
-                    of_network, clip.x, plain[clips][name], problem.task, run.strength, clip.cuts
-                )
-                for name, clip in of_set.items()
-            }
-            for clips, of_set in problem.sets.items()
-        }
+        results = _of_clips(problem, functools.partial(filtered, run))
         yield _part_of_row(problem, results, references, time.monotonic() - started)
 
 
 def predictions(problem: Problem, network: keras.Model) -> Results:
     """The network's output for all clips."""
-    return {
-        clips: {name: predict(network, clip.x) for name, clip in of_set.items()}
-        for clips, of_set in problem.sets.items()
-    }
-
-
-def measure(problem: Problem, results: Results) -> Measured:
-    """All measures of results for the clips."""
-    return _of_clips(
-        problem, lambda clips, name, clip: _measures(problem, clip, results[clips][name])
-    )
+    return _of_clips(problem, lambda clips, name, clip: predict(network, clip.x))
 
 
 def mean_measures(problem: Problem, network: keras.Model) -> dict[str, float]:
@@ -118,24 +108,21 @@ def _measures(problem: Problem, clip: ClipArrays, prediction: np.ndarray) -> dic
 def _part_of_row(
     problem: Problem, results: Results, references: Measured, seconds: float
 ) -> dict[str, Any]:
+    def measured(clips: str, name: str, clip: ClipArrays) -> dict[str, float]:
+        found = {**references[clips][name], **_measures(problem, clip, results[clips][name])}
+        return {key: float(f"{value:.{_DIGITS}g}") for key, value in found.items()}
+
     frames = sum(len(clip.x) for of_set in problem.sets.values() for clip in of_set.values())
-    measured = measure(problem, results)
-    clips = {
-        clips: {
-            name: {
-                key: float(f"{value:.{_DIGITS}g}")
-                for key, value in {**references[clips][name], **measures}.items()
-            }
-            for name, measures in of_set.items()
-        }
-        for clips, of_set in measured.items()
+    return {
+        "clips": _of_clips(problem, measured),
+        "seconds_per_frame": float(f"{seconds / frames:.3g}"),
     }
-    return {"clips": clips, "seconds_per_frame": float(f"{seconds / frames:.3g}")}
 
 
 def _of_clips(
-    problem: Problem, function: Callable[[str, str, ClipArrays], dict[str, float]]
-) -> Measured:
+    problem: Problem, function: Callable[[str, str, ClipArrays], _T]
+) -> dict[str, dict[str, _T]]:
+    """A function of each clip, with the names of its set and its own."""
     return {
         clips: {name: function(clips, name, clip) for name, clip in of_set.items()}
         for clips, of_set in problem.sets.items()

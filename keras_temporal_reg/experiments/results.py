@@ -28,8 +28,10 @@ from keras_temporal_reg.experiments.statistics import (
     Row,
     difference,
     excess_removed,
+    main_key,
     of_group,
     ratio,
+    strengths_of,
     verdict,
 )
 from keras_temporal_reg.io import atomic, jsonable
@@ -38,6 +40,10 @@ _HDR_NOTE = (
     "Where the camera did not clip, the result is its noisy picture, whatever the network. So all "
     "measures but SSIM and the warping error are taken where it clipped, the rest being as in the "
     "truth."
+)
+_FRONTS = (
+    "Over all strengths, along straight lines between them; - where one of the seeds does not get "
+    "there:"
 )
 _SETS = {
     "validation": "stills that were held out, under a virtual camera",
@@ -152,7 +158,7 @@ def _page(result: Reproduction, evidence: Evidence, summary: Mapping[str, Any], 
     main, *others = evidence.tests
     groups = evidence.tests[main]
     lengths = tables.of_lengths(evidence, main)
-    steps = next(iter(groups)).steps
+    steps = main_key(groups).steps
     parts = [
         f"# Reproduced: {result.experiment}",
         f"Relative to {PLAIN} only, trained for the same {steps} steps:",
@@ -168,11 +174,7 @@ def _page(result: Reproduction, evidence: Evidence, summary: Mapping[str, Any], 
         *(["## On other clips", tables.of_other_sets(evidence, others)] if others else []),
         "## Flicker against PSNR",
         f"![{plot}]({plot}.png)",
-        *(
-            ["Over all strengths, along straight lines between them:", tables.of_fronts(groups)]
-            if plot == "fronts"
-            else []
-        ),
+        *([_FRONTS, tables.of_fronts(groups)] if plot == "fronts" else []),
         *(["## Longer and shorter fine-tunings", lengths] if lengths else []),
     ]
     for title, tested in (
@@ -214,8 +216,7 @@ def _list_of_sets(evidence: Evidence) -> str:
 
 
 def _mean(groups: Groups, key: str) -> Estimate:
-    plain = next(group for name, group in groups.items() if name.method == PLAIN)
-    return of_group(plain, key)
+    return of_group(groups[main_key(groups)], key)
 
 
 def _better() -> str:
@@ -250,12 +251,11 @@ def _fronts(groups: Groups) -> Any:
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axis = figure.subplots()
-    steps, data = next(iter(groups))[2:]
     for number, method in enumerate(dict.fromkeys(key.method for key in groups)):
-        keys = sorted(k for k in groups if (k.method, k.steps, k.data) == (method, steps, data))
+        keys = strengths_of(groups, method, main_key(groups))
         if method == PLAIN or not keys:
             continue
-        means = fronts.mean(fronts.points(groups, method, steps, data))
+        means = fronts.mean(fronts.points(groups, method))
         colour = f"C{number % 10}"
         line = "o-" if method in BLENDS else "o--" if method in METHODS else "x:"
         axis.plot(*zip(*means), line, color=colour, label=method)

@@ -163,24 +163,25 @@ def verdict(after: Group, before: Group) -> metrics.Verdict:
     return metrics.verdict(plain, steadied, plain[BASELINE_PSNR])
 
 
-def with_plain(groups: Groups, key: Key) -> tuple[Group, Group] | None:
-    """A group and its baseline; None where either is missing."""
-    if key in groups and key.plain in groups:
-        return groups[key], groups[key.plain]
-    return None
+def main_key(groups: Groups) -> Key:
+    """The baseline at the main length and the first data size, those of the first row."""
+    return next(iter(groups)).plain
 
 
-def choose(validation: Groups, method: str, steps: int, data: int) -> Key | None:
-    """The strength of a method that the validation clips favour.
+def strengths_of(groups: Groups, method: str, like: Key) -> list[Key]:
+    """A method at all of its strengths, the weakest first, at the length and data size of a key."""
+    return sorted(
+        key for key in groups if key == like._replace(method=method, strength=key.strength)
+    )
 
-    The steadiest of those that are stabilized; if none is, the weakest. None without a group.
+
+def choose(validation: Groups, keys: Sequence[Key]) -> Key | None:
+    """Which of these the validation clips favour.
+
+    The steadiest of those that are stabilized; if none is, the weakest. None without one that has a
+    baseline.
     """
-    found = [
-        key
-        for key in validation
-        if (key.method, key.steps, key.data) == (method, steps, data)
-        and with_plain(validation, key)
-    ]
+    found = [key for key in keys if key.plain in validation]
     stabilized = [
         key for key in found if verdict(validation[key], validation[key.plain]).is_stabilized
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from keras_temporal_reg import metrics
 from keras_temporal_reg.experiments import fronts
@@ -15,8 +15,10 @@ from keras_temporal_reg.experiments.statistics import (
     Key,
     difference,
     excess_removed,
+    main_key,
     of_group,
     ratio,
+    strengths_of,
     verdict,
 )
 
@@ -50,7 +52,6 @@ def of_other_sets(evidence: Evidence, names: Sequence[str]) -> str:
 
 def of_fronts(groups: Groups) -> str:
     """What each method reaches over all of its strengths, at equal PSNR and at equal flicker."""
-    steps, data = next(iter(groups))[2:]
     head = [
         "",
         *(
@@ -61,7 +62,7 @@ def of_fronts(groups: Groups) -> str:
     ]
     rows = []
     for method in _methods(groups):
-        front = fronts.points(groups, method, steps, data)
+        front = fronts.points(groups, method)
         if method == PLAIN or not front:
             continue
         reached = [fronts.flicker_at(front, lost) for lost in fronts.PSNR_LOST]
@@ -76,20 +77,19 @@ def of_lengths(evidence: Evidence, clips: str) -> str:
     """Blends of fine-tunings of other lengths; "" where there is one length."""
     groups = evidence.tests[clips]
     lengths = sorted({key.steps for key in groups})
-    main = next(iter(groups))
+    main = main_key(groups)
     if len(lengths) < 2:
         return ""
     head = ["steps", "PSNR of reconstruction only", "blend", "flicker", "excess removed", "PSNR"]
     rows = []
     for steps in lengths:
-        plain = Key(PLAIN, 0.0, steps, main.data)
+        plain = main._replace(steps=steps)
         if plain not in groups:
             continue
-        longer = difference(groups[plain], groups[main.plain], "psnr").text(2, "+")
-        for key in sorted(groups):
-            if key.method == "blend" and key.steps == steps:
-                cells = _of_chosen(groups, key)[:3]
-                rows.append([str(steps), f"{longer} dB", f"{key.strength:g}", *cells])
+        longer = difference(groups[plain], groups[main], "psnr").text(2, "+")
+        for key in strengths_of(groups, "blend", plain):
+            cells = _of_chosen(groups, key)[:3]
+            rows.append([str(steps), f"{longer} dB", f"{key.strength:g}", *cells])
     return _table(head, rows)
 
 
@@ -147,11 +147,5 @@ def _methods(groups: Groups) -> list[str]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(_lines(head, rows))
-
-
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "| --- " * len(head) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

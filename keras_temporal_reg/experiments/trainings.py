@@ -19,7 +19,7 @@ from keras_temporal_reg.experiments.configs import (
     PLAIN,
     ExperimentConfig,
     Run,
-    trainings,
+    trainings_of,
 )
 from keras_temporal_reg.experiments.datasets import Problem
 from keras_temporal_reg.finetuning import blending, members
@@ -45,7 +45,7 @@ class Workshop:
 
 def missing_passes(config: ExperimentConfig, folder: Path, runs: Sequence[Run]) -> int:
     """Batches through networks that trainings for these runs still take."""
-    needed = {training for run in runs for training in trainings(run)}
+    needed = {training for run in runs for training in trainings_of(run)}
     missing = [training for training in needed if not _file(folder, training).is_file()]
     bases = {(run.data, run.seed): _base_file(folder, run) for run in missing}
     untrained = sum(not path.is_file() for path in bases.values())
@@ -60,7 +60,7 @@ def network_of(workshop: Workshop, run: Run) -> tuple[keras.Model, dict[str, Any
     Returns:
         The network, and for the row of the run ``seconds`` of its trainings and ``converged``.
     """
-    needed = trainings(run)
+    needed = trainings_of(run)
     found = [_trained(workshop, training) for training in needed]
     network = workshop.problem.network(workshop.config.channels)
     values = {training.method: weights for training, (weights, _) in zip(needed, found)}

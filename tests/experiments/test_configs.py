@@ -55,10 +55,10 @@ def test_blends_filters_and_other_lengths_are_runs_too():
         ("blend", 0.5, 9),
     ]
     # A whole share of the regularized members needs no plain network.
-    whole = configs.trainings(runs[1]._replace(strength=1.0))
+    whole = configs.trainings_of(runs[1]._replace(strength=1.0))
     assert [run.method for run in whole] == [INVARIANCE + CONTRAST, JACOBIAN + CONTRAST]
-    assert configs.trainings(runs[1])[1:] == [run._replace(strength=run.strength) for run in whole]
-    assert configs.trainings(runs[2]) == [runs[0]]
+    assert configs.trainings_of(runs[1])[1:] == whole
+    assert configs.trainings_of(runs[2]) == [runs[0]]
 
 
 @pytest.mark.parametrize(

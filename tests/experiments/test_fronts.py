@@ -10,7 +10,7 @@ from keras_temporal_reg.experiments.configs import JACOBIAN, PLAIN
 
 
 def _fronts(*rows):
-    return fronts.points(statistics.group_rows(rows, "clips"), JACOBIAN, 2000, 24)
+    return fronts.points(statistics.group_rows(rows, "clips"), JACOBIAN)
 
 
 def test_a_front_starts_at_the_baseline_of_its_seed():

@@ -16,6 +16,11 @@ def _groups(*rows):
     return statistics.group_rows(rows, "clips")
 
 
+def _chosen(groups, method, steps=2000):
+    like = BASE._replace(steps=steps)
+    return statistics.choose(groups, statistics.strengths_of(groups, method, like))
+
+
 def test_an_interval_is_that_of_students_t():
     # The tables' quantile for 0.975 with two degrees of freedom is 4.303.
     found = statistics.estimate([1.0, 2.0, 3.0])
@@ -68,13 +73,13 @@ def test_the_strength_is_chosen_that_is_steadiest_at_no_cost():
         row(JACOBIAN, 0.8, flicker=8.0),
         row(JACOBIAN, 0.9, flicker=7.0, psnr=29.0),
     ]
-    assert statistics.choose(_groups(*rows), JACOBIAN, 2000, 24).strength == 0.8
+    assert _chosen(_groups(*rows), JACOBIAN).strength == 0.8
     # Where each costs too much or gains nothing, the weakest is taken.
-    assert statistics.choose(_groups(rows[0], rows[3]), JACOBIAN, 2000, 24).strength == 0.9
+    assert _chosen(_groups(rows[0], rows[3]), JACOBIAN).strength == 0.9
     weak = [rows[0], row(JACOBIAN, 0.5, flicker=9.8), rows[3]]
-    assert statistics.choose(_groups(*weak), JACOBIAN, 2000, 24).strength == 0.5
-    assert statistics.choose(_groups(*rows), "magic", 2000, 24) is None
-    assert statistics.choose(_groups(*rows), JACOBIAN, 500, 24) is None
+    assert _chosen(_groups(*weak), JACOBIAN).strength == 0.5
+    assert _chosen(_groups(*rows), "magic") is None
+    assert _chosen(_groups(*rows), JACOBIAN, steps=500) is None
 
 
 def test_sets_to_test_on_are_those_that_nothing_is_chosen_on():
