@@ -269,3 +269,16 @@ def test_excess_removed_is_nan_without_a_clip_that_has_any(before, reference):
 def test_excess_removed_refuses_lists_of_different_lengths():
     with pytest.raises(ValueError):
         metrics.excess_removed([1.0, 2.0], [1.0], [1.0])
+
+
+def test_contrast_is_that_of_all_pixels_whatever_the_first_is():
+    rng = np.random.default_rng(0)
+    frames = (0.01 * rng.normal(size=(2, 64, 80, 3))).astype("float32")
+    frames[:, 0, 0] = 100.0
+    still = np.zeros((1, 64, 80, 2), "float32")
+    # What changes is far less than the bright pixel, which alone makes the contrast.
+    error = np.square(np.diff(frames.astype("float64"), axis=0)).sum(axis=-1).mean()
+    contrast = frames.astype("float64").reshape(2, -1, 3).var(axis=1).sum(axis=-1).mean()
+    assert metrics.flicker(frames, still) == pytest.approx(
+        100 * np.sqrt(error / contrast), rel=1e-5
+    )
