@@ -22,7 +22,6 @@ from keras_temporal_reg.experiments.configs import (
 )
 from keras_temporal_reg.experiments.statistics import (
     VALIDATION,
-    Estimate,
     Group,
     Groups,
     Key,
@@ -184,19 +183,21 @@ def _pairs(groups: Groups, keys: Sequence[Key]) -> Iterator[tuple[Key, Group, Gr
             yield key, groups[key], groups[key.plain]
 
 
-def _stability(evidence: Evidence) -> Iterator[tuple[bool, str]]:
-    keys = evidence.keys(REGULARIZERS)
+def _tested(evidence: Evidence, keys: Sequence[Key]) -> Iterator[tuple[str, Key, Group, Group]]:
+    """On each set that applies, these groups with their baselines."""
     for clips, groups in evidence.applicable.items():
-        for key, group, plain in _pairs(groups, keys):
-            others = {PLAIN: plain, AUGMENTED: groups.get(key.plain._replace(method=AUGMENTED))}
-            ratios = {
-                name: ratio(group, other, "flicker") for name, other in others.items() if other
-            }
-            words = " and ".join(f"{found} times that of {name}" for name, found in ratios.items())
-            holds = all(
-                found.mean <= 1 - LEAST_FALL and found.high < 1 for found in ratios.values()
-            )
-            yield holds, f"{clips}: {named(key)} has flicker {words}"
+        for pair in _pairs(groups, keys):
+            yield clips, *pair
+
+
+def _stability(evidence: Evidence) -> Iterator[tuple[bool, str]]:
+    for clips, key, group, plain in _tested(evidence, evidence.keys(REGULARIZERS)):
+        augmented = evidence.tests[clips].get(key.plain._replace(method=AUGMENTED))
+        others = {PLAIN: plain, AUGMENTED: augmented}
+        ratios = {name: ratio(group, other, "flicker") for name, other in others.items() if other}
+        words = " and ".join(f"{found} times that of {name}" for name, found in ratios.items())
+        holds = all(found.mean <= 1 - LEAST_FALL and found.high < 1 for found in ratios.values())
+        yield holds, f"{clips}: {named(key)} has flicker {words}"
 
 
 def _psnr_gain(evidence: Evidence) -> Iterator[tuple[bool, str]]:
@@ -207,13 +208,12 @@ def _psnr_gain(evidence: Evidence) -> Iterator[tuple[bool, str]]:
             continue
         gains = {key: difference(group, plain, "psnr").mean for key, group, plain in pairs}
         best = max(gains, key=lambda key: gains[key])
-        for clips, groups in evidence.applicable.items():
-            for key, group, plain in _pairs(groups, [best]):
-                gain, flicker = difference(group, plain, "psnr"), ratio(group, plain, "flicker")
-                yield (
-                    gain.low > 0 and flicker.high < 1,
-                    f"{clips}: {named(key)} has {gain.text(2, '+')} dB and flicker {flicker} times",
-                )
+        for clips, key, group, plain in _tested(evidence, [best]):
+            gain, flicker = difference(group, plain, "psnr"), ratio(group, plain, "flicker")
+            yield (
+                gain.low > 0 and flicker.high < 1,
+                f"{clips}: {named(key)} has {gain.text(2, '+')} dB and flicker {flicker} times",
+            )
 
 
 def _range_over_alphas(groups: Groups, method: str, key: str) -> dict[int, float]:
@@ -240,27 +240,28 @@ def _sensitivity(evidence: Evidence) -> Iterator[tuple[bool, str]]:
             yield less.low > 0, f"{clips}, {name}: {' against '.join(ranges)}, less by {less}"
 
 
-def _compared(groups: Groups, method: str, other: str) -> tuple[Estimate, str] | None:
-    """How much less flicker a method has than another at the same PSNR, also in words.
-
-    None where either has no front.
-    """
-    found = [fronts.points(groups, name) for name in (method, other)]
-    seeds = sorted({*found[0]} & {*found[1]})
-    if not seeds:
-        return None
-    ours, theirs = (
-        [fronts.least_flicker(front[seed], PSNR_LOST) for seed in seeds] for front in found
-    )
-    less = estimate([b - a for a, b in zip(ours, theirs)])
-    return less, f"flicker {estimate(ours)} times, against {estimate(theirs)} of {other}"
+def _less_flicker(
+    evidence: Evidence, method: str, others: Callable[[Groups], Sequence[str]]
+) -> Iterator[tuple[bool, str]]:
+    """Whether a method has less flicker at the same PSNR than each of the others."""
+    for clips, groups in evidence.applicable.items():
+        ours = fronts.points(groups, method)
+        for other in others(groups):
+            theirs = fronts.points(groups, other)
+            seeds = sorted({*ours} & {*theirs})
+            if not seeds:
+                continue
+            least, of_other = (
+                [fronts.least_flicker(front[seed], PSNR_LOST) for seed in seeds]
+                for front in (ours, theirs)
+            )
+            less = estimate([b - a for a, b in zip(least, of_other)])
+            words = f"flicker {estimate(least)} times, against {estimate(of_other)} of {other}"
+            yield less.low > 0, f"{clips}: {words}"
 
 
 def _better_invariance(evidence: Evidence) -> Iterator[tuple[bool, str]]:
-    for clips, groups in evidence.applicable.items():
-        found = _compared(groups, INVARIANCE, JACOBIAN)
-        if found:
-            yield found[0].low > 0, f"{clips}: {found[1]}"
+    return _less_flicker(evidence, INVARIANCE, lambda groups: (JACOBIAN,))
 
 
 def _small_data_gain(evidence: Evidence) -> Iterator[tuple[bool | None, str]]:
@@ -286,47 +287,42 @@ def _small_data_gain(evidence: Evidence) -> Iterator[tuple[bool | None, str]]:
 
 
 def _kept_psnr(evidence: Evidence) -> Iterator[tuple[bool, str]]:
-    keys = evidence.keys(REGULARIZERS)
-    for clips, groups in evidence.applicable.items():
-        for key, group, plain in _pairs(groups, keys):
-            flicker, psnr = ratio(group, plain, "flicker"), difference(group, plain, "psnr")
-            yield (
-                flicker.mean <= 1 - LEAST_FALL and flicker.high < 1 and psnr.mean >= -PSNR_LOST,
-                f"{clips}: {named(key)} has flicker {flicker} times at {psnr.text(2, '+')} dB",
-            )
+    for clips, key, group, plain in _tested(evidence, evidence.keys(REGULARIZERS)):
+        flicker, psnr = ratio(group, plain, "flicker"), difference(group, plain, "psnr")
+        yield (
+            flicker.mean <= 1 - LEAST_FALL and flicker.high < 1 and psnr.mean >= -PSNR_LOST,
+            f"{clips}: {named(key)} has flicker {flicker} times at {psnr.text(2, '+')} dB",
+        )
 
 
 def best_of_ours(evidence: Evidence) -> Key | None:
-    """The steadiest of the blends and their strengths that is stabilized on the validation clips;
-    the weakest where none is.
-    """
+    """The blend, with its share, that the validation clips favour; see `statistics.choose`."""
     return choose(evidence.validation, evidence.keys(tuple(BLENDS)))
 
 
 def _goal(limit: float, excess: float | None) -> Callable[[Evidence], Iterator[tuple[bool, str]]]:
     def results(evidence: Evidence) -> Iterator[tuple[bool, str]]:
         best = best_of_ours(evidence)
-        for clips, groups in evidence.applicable.items():
-            for key, group, plain in _pairs(groups, [best] if best else []):
-                flicker, psnr = ratio(group, plain, "flicker"), difference(group, plain, "psnr")
-                removed = excess_removed(group, plain)
-                holds = flicker.mean <= limit and psnr.mean >= -PSNR_LOST
-                yield (
-                    holds and (excess is None or removed.mean >= excess),
-                    f"{clips}: {named(key)} has flicker {flicker} times at {psnr.text(2, '+')} dB, "
-                    f"{removed} of the excess removed",
-                )
+        for clips, key, group, plain in _tested(evidence, [best] if best else []):
+            flicker, psnr = ratio(group, plain, "flicker"), difference(group, plain, "psnr")
+            removed = excess_removed(group, plain)
+            holds = flicker.mean <= limit and psnr.mean >= -PSNR_LOST
+            yield (
+                holds and (excess is None or removed.mean >= excess),
+                f"{clips}: {named(key)} has flicker {flicker} times at {psnr.text(2, '+')} dB, "
+                f"{removed} of the excess removed",
+            )
 
     return results
 
 
 def _compared_with_filters(evidence: Evidence) -> Iterator[tuple[bool, str]]:
-    known = {*METHODS, *BLENDS}
-    for clips, groups in evidence.applicable.items():
-        for name in dict.fromkeys(key.method for key in groups if key.method not in known):
-            found = _compared(groups, "blend", name)
-            if found:
-                yield found[0].low > 0, f"{clips}: {found[1]}"
+    return _less_flicker(evidence, "blend", _filters)
+
+
+def _filters(groups: Groups) -> list[str]:
+    names = dict.fromkeys(key.method for key in groups)
+    return [name for name in names if name not in METHODS and name not in BLENDS]
 
 
 _STABILITY = _Test(
