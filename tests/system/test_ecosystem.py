@@ -11,7 +11,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg import image
-from keras_temporal_reg.experiments import datasets, networks
+from keras_temporal_reg.experiments import media, networks
 
 KERAS_3 = hasattr(keras, "ops")
 MEASURE = "stability_temporal_error"
@@ -252,7 +252,7 @@ def test_a_backend_chosen_by_name_trains_the_demos_network_in_the_graph(name, mo
         model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
         rng = np.random.default_rng(0)
         x, y = (
-            rng.uniform(size=(4, datasets.CROP, datasets.CROP, n)).astype(np.float32)
+            rng.uniform(size=(4, media.CROP, media.CROP, n)).astype(np.float32)
             for n in (1, 2)
         )
         model.fit(x, y, batch_size=2, shuffle=False, verbose=0)
