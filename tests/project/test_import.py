@@ -2,8 +2,11 @@
 
 import ast
 import graphlib
+import importlib
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -230,3 +233,48 @@ def test_front_door_holds_no_code(name):
     tree = ast.parse((PACKAGE / name / "__init__.py").read_text())
     for node in tree.body:
         assert not isinstance(node, (ast.FunctionDef, ast.ClassDef)), ast.unparse(node)[:80]
+
+
+def code_outside_the_package():
+    """The code of tests, benchmarks and notebooks, by the name of its file."""
+    root = pathlib.Path(__file__).parents[2]
+    for folder in ("tests", "benchmarks"):
+        for path in sorted((root / folder).rglob("*.py")):
+            yield path.relative_to(root).as_posix(), path.read_text()
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        for number, cell in enumerate(json.loads(path.read_text())["cells"]):
+            if cell["cell_type"] == "code":
+                # Commands of the shell, such as an installation, are no Python.
+                code = re.sub(
+                    r"^( *)[!%].*", r"\1pass", "".join(cell["source"]), flags=re.MULTILINE
+                )
+                yield f"{path.name}, cell {number}", code
+
+
+def modules_imported_by(tree):
+    """Modules of the package by the names that a file has for them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
+            for alias in node.names:
+                parts = [*node.module.split(".")[1:], alias.name]
+                if is_module(parts):
+                    yield alias.asname or alias.name, ".".join(parts)
+
+
+# Of old names there are tests.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_code_outside_the_package_takes_names_that_exist():
+    missing, imported = [], {}
+    for name, code in code_outside_the_package():
+        tree = ast.parse(code)
+        # Later cells of a notebook use what earlier ones import.
+        known = imported.setdefault(name.partition(",")[0], {})
+        known.update(modules_imported_by(tree))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                module = known.get(node.value.id)
+                if module and not hasattr(
+                    importlib.import_module(f"{PACKAGE.name}.{module}"), node.attr
+                ):
+                    missing.append(f"{name}, line {node.lineno}: {node.value.id}.{node.attr}")
+    assert imported["01_quick_start.ipynb"] and not missing, "\n".join(missing)
