@@ -84,6 +84,18 @@ PIPELINES = [
     Variant("the op in a map", "pipeline", setting={"paired": "op"}),
 ]
 
+READ, WRITTEN = "read twice and run", "read, run and write"
+EVALUATIONS = [
+    Variant(READ, "clip", setting={"part": READ}),
+    Variant("ktr evaluate", "clip", setting={"part": "evaluate"}),
+]
+PROCESSES = [
+    Variant(WRITTEN, "clip", setting={"part": WRITTEN}),
+    Variant("ktr process", "clip", setting={"part": "process"}),
+]
+CLIPS = [(100, 180), (4, 1080)]  # frames, and rows of 16:9
+NETWORKS = ("small", "large")
+
 
 def groups(quick: bool) -> Iterator[Group]:
     for gradient in (False, True):
@@ -102,6 +114,10 @@ def groups(quick: bool) -> Iterator[Group]:
     yield Group("pipeline", "the op in a map", PIPELINES, [{"batch": 16, "size": 64}])
     if not quick:
         yield Group("pipeline", "the op in a map", PIPELINES, [{"batch": 4, "size": 256}])
+        for network in NETWORKS:
+            settings = [{"batch": b, "size": s, "network": network} for b, s in CLIPS]
+            yield Group(f"evaluation, {network} network", READ, EVALUATIONS, settings)
+            yield Group(f"processing, {network} network", WRITTEN, PROCESSES, settings)
 
 
 # What the project promises: group, setting, which label against which, at most.
@@ -120,6 +136,15 @@ BARS = [
             ("pair_fraction=0.25", "plain Keras at B", 1.3),
             ("sparse Jacobian at B", "two passes and the op", 0.9),
             ("sparse Jacobian at B", "torch and kornia", None),
+        )
+    ),
+    *(
+        (f"{what}, {network} network", size, *bar)
+        for network in NETWORKS
+        for size in CLIPS
+        for what, *bar in (
+            ("evaluation", "ktr evaluate", READ, None),
+            ("processing", "ktr process", WRITTEN, 1.1),
         )
     ),
 ]
@@ -245,10 +270,11 @@ def held_against_bars(rows: list[dict]) -> Iterator[dict]:
 
 def show(rows: list[dict]) -> None:
     setting = rows[0]["setting"]
-    print(
-        f"\n{rows[0]['group']}: {setting['batch']} x {setting['size']} x {setting['size']}, "
-        f"ratios to {rows[0]['reference']}"
+    batch, size = setting["batch"], setting["size"]
+    shape = (
+        f"{batch} frames of {size} rows" if "network" in setting else f"{batch} x {size} x {size}"
     )
+    print(f"\n{rows[0]['group']}: {shape}, ratios to {rows[0]['reference']}")
     print(f"  {'':<28}{'median ms':>10}{'quartiles':>18}{'ratio':>8}{'peak MB':>9}{'first s':>9}")
     (reference,) = [r["median"] for r in rows if r["label"] == r["reference"]]
     for row in rows:

@@ -11,7 +11,9 @@ import pytest
 
 FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
 WARP = {"batch": 2, "size": 16, "gradient": True}
+CLIP = {"batch": 3, "size": 32, "network": "small"}
 STEP = {"batch": 4, "size": 32, "jit_compile": False}
+CLIP_PARTS = ("read twice and run", "read, run and write", "evaluate", "process")
 
 
 @pytest.fixture
@@ -43,6 +45,7 @@ def test_warps_compute_the_same(cases):
         ("step_part", {**STEP, "part": "plain loss"}),
         ("pipeline", {"batch": 2, "size": 16}),
         ("pipeline", {"batch": 2, "size": 16, "paired": "op"}),
+        *(("clip", {**CLIP, "part": part}) for part in CLIP_PARTS),
     ],
 )
 def test_case_runs(cases, name, setting):
