@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 HERE = pathlib.Path(__file__).parent
@@ -21,6 +22,7 @@ ENVIRONMENTS = {
     "addons": HERE.parent / ".venv-addons/bin/python",
     "peers": HERE.parent / ".venv-peers/bin/python",
 }
+HIDE_GPUS = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
 class Variant(NamedTuple):
@@ -189,7 +191,7 @@ def save(results: dict[str, Any], path: pathlib.Path) -> None:
 class Worker:
     """The process that runs a variant, and the words spoken with it."""
 
-    def __init__(self, variant: Variant) -> None:
+    def __init__(self, variant: Variant, environment: Mapping[str, str]) -> None:
         self.variant = variant
         # A file: a worker that prints much would block on a pipe that is not read.
         self.errors = tempfile.TemporaryFile("w+")
@@ -198,7 +200,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
             text=True,
         )
 
@@ -217,9 +219,14 @@ class Worker:
         self.errors.close()
 
 
-def measured(group: Group, rounds: int, versions: dict[str, str]) -> Iterator[list[dict]]:
+def measured(
+    group: Group,
+    rounds: int,
+    versions: dict[str, str],
+    environment: Mapping[str, str] = types.MappingProxyType(HIDE_GPUS),
+) -> Iterator[list[dict]]:
     """Rows of results, one list a setting."""
-    workers = [Worker(variant) for variant in group.variants]
+    workers = [Worker(variant, environment) for variant in group.variants]
     try:
         for setting in group.settings:
             yield in_turn(group, workers, setting, rounds, versions)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 import keras_temporal_reg as ktr
-from cases import common
+from cases import common, devices
 from keras_temporal_reg.data import _pairing as pairing
 
 
@@ -35,7 +35,7 @@ def prepare(batch, size, jit_compile, part, loss="SparseJacobianLoss", pair_frac
     arguments = (seed,) if part == "pairing" else (y_true, y_pred)
     function = pair if part == "pairing" else loss_and_gradient
     call = tf.function(function, jit_compile=jit_compile, autograph=False)
-    return lambda: [t.numpy() for t in tf.nest.flatten(call(*arguments))]
+    return lambda: devices.finish(call(*arguments))
 
 
 version = functools.partial(common.versions, "tensorflow", "keras")

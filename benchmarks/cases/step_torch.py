@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from cases import common
+from cases.torch_devices import DEVICE, finishing
 
 
 class UNet(nn.Module):
@@ -45,10 +46,11 @@ def prepare(batch, size, jit_compile):
         raise NotImplementedError("has no XLA on CPUs")
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    network = UNet()
+    network = UNet().to(DEVICE)
     optimizer = torch.optim.Adam(network.parameters(), common.LEARNING_RATE)
     x = torch.from_numpy(common.pictures(batch, size, size, 1)).permute(0, 3, 1, 2).contiguous()
     y = torch.from_numpy(common.pictures(batch, size, size, 2, seed=1)).permute(0, 3, 1, 2)
+    x, y = x.to(DEVICE), y.to(DEVICE)
     sample = torch.cat([x, y], dim=1)
     motion = kornia.augmentation.RandomAffine(
         degrees=1.0,
@@ -69,7 +71,7 @@ def prepare(batch, size, jit_compile):
         ((1.0 - common.ALPHA) * vis + common.ALPHA * reg).backward()
         optimizer.step()
 
-    return step
+    return finishing(step)
 
 
 version = functools.partial(common.versions, "torch", "kornia")

@@ -8,11 +8,13 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import keras
 
-from cases import common
+from cases import common, devices
 from keras_temporal_reg.experiments import networks
 
 
-def network() -> keras.Model:
+def network(policy: str = "float32") -> keras.Model:
+    """The demo's network; `policy` is also that of the model around it."""
+    keras.mixed_precision.set_global_policy(policy)
     keras.utils.set_random_seed(0)
     return networks.colorization_unet()
 
@@ -29,4 +31,4 @@ def prepare(
     # The function that `fit` calls for each step, without what `fit` does around it.
     model.train_on_batch(*batch)
     step = model.make_train_function() or model.train_function
-    return lambda: [t.numpy() for t in tf.nest.flatten(step(batches)) if tf.is_tensor(t)]
+    return lambda: devices.finish(step(batches))

@@ -18,5 +18,10 @@ def warp(images, motions):
     )
 
 
-prepare = functools.partial(warps.prepare, warp)
+def prepare(batch, size, gradient, dtype="float32", **setting):
+    if gradient and dtype == "bfloat16":
+        raise NotImplementedError("its gradient has no bfloat16")
+    return warps.prepare(warp, batch, size, gradient, dtype=dtype, **setting)
+
+
 version = functools.partial(common.versions, "tensorflow")

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cases import common
+from cases import common, devices
 
 
 def prepare(
@@ -17,9 +17,10 @@ def prepare(
     gradient: bool,
     jit_compile: bool | None = None,
     eager: bool = False,
+    dtype: str = "float32",
 ) -> Callable[[], Any]:
-    images = tf.constant(common.pictures(batch, size, size, 3))
-    upstream = tf.constant(common.pictures(batch, size, size, 3, seed=1))
+    images = tf.constant(common.pictures(batch, size, size, 3), dtype)
+    upstream = tf.constant(common.pictures(batch, size, size, 3, seed=1), dtype)
     motions = tf.constant(common.motions(batch, size))
 
     def forward(images: tf.Tensor, motions: tf.Tensor) -> Any:
@@ -34,5 +35,4 @@ def prepare(
     call = both if gradient else forward
     if not eager:
         call = tf.function(call, jit_compile=jit_compile)
-    # Without copying a result to the CPU, which it is on, wait for it.
-    return lambda: [t.numpy() for t in tf.nest.flatten(call(images, motions))]
+    return lambda: devices.finish(call(images, motions))

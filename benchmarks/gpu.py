@@ -1,0 +1,170 @@
+"""Time warp and step on a GPU, and compare values and gradients with those of the CPU.
+
+    python benchmarks/gpu.py [--rounds 9] [--output results/gpu.json]
+
+Needs a TensorFlow that sees a CUDA device; PyTorch and kornia are measured where `make bench` has
+installed them. With `--cpu` all of it runs on the CPU, small, to try the script out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import run
+from run import OP, TWICE, Group, Variant
+
+HERE = pathlib.Path(__file__).parent
+ALLOW_GROWTH = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # several processes share the device
+FLOAT32 = "float32"
+OURS = "ktr inside XLA"
+WARPS = [
+    Variant(OP, "warp_op"),
+    Variant(OURS, "warp_ktr", setting={"jit_compile": True}),
+    Variant("ktr outside XLA, auto", "warp_ktr"),
+    Variant("ktr eager, auto", "warp_ktr", setting={"eager": True}),
+]
+TORCH_WARPS = [
+    Variant("torch grid_sample", "warp_torch", "peers"),
+    Variant("kornia warp_affine", "warp_kornia", "peers"),
+]
+STEPS = [
+    Variant(TWICE, "step_keras", setting={"rows": 2}),
+    Variant("plain Keras at B", "step_keras"),
+    Variant("sparse Jacobian at B", "step_ktr"),
+    Variant("transform invariance at B", "step_ktr", setting={"loss": "TransformInvarianceLoss"}),
+    Variant("pair_fraction=0.25", "step_ktr", setting={"pair_fraction": 0.25}),
+]
+OTHER_STEPS = [
+    Variant("two passes and the op", "step_two_passes"),
+    Variant("torch and kornia", "step_torch", "peers"),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """Sizes, as batch and side, and how precise."""
+
+    warps: tuple[tuple[int, int], ...]
+    steps: tuple[tuple[int, int], ...]
+    dtypes: tuple[str, ...] = (FLOAT32, "bfloat16", "float16")
+    policies: tuple[str, ...] = (FLOAT32, "mixed_bfloat16", "mixed_float16")
+
+
+GPU = Scale(((16, 64), (8, 256), (64, 256), (8, 1024)), ((16, 64), (16, 256)))
+CPU = Scale(((2, 32),), ((2, 32),), (FLOAT32, "bfloat16"), (FLOAT32, "mixed_bfloat16"))
+
+
+def groups(scale: Scale) -> Iterator[Group]:
+    def with_peers(variants: list[Variant], others: list[Variant], dtype: str) -> list[Variant]:
+        """In float32 those of others too, as far as they are installed."""
+        there = [v for v in others if run.ENVIRONMENTS[v.environment].exists()]
+        return [*variants, *there] if dtype == FLOAT32 else variants
+
+    for dtype in scale.dtypes:
+        for gradient in (False, True):
+            name = f"warp, forward{' and backward' if gradient else ''}, {dtype}"
+            settings = [{"batch": b, "size": s, "gradient": gradient} for b, s in scale.warps]
+            variants = [_with_setting(v, dtype=dtype) for v in WARPS]
+            # TensorFlow's op has no such gradient in bfloat16.
+            reference = OURS if gradient and dtype == "bfloat16" else OP
+            yield Group(name, reference, with_peers(variants, TORCH_WARPS, dtype), settings)
+    for policy in scale.policies:
+        for compiled in (False, True):
+            name = f"training step, {'with' if compiled else 'without'} XLA, {policy}"
+            settings = [{"batch": b, "size": s, "jit_compile": compiled} for b, s in scale.steps]
+            variants = [_with_setting(v, policy=policy) for v in STEPS]
+            yield Group(name, TWICE, with_peers(variants, OTHER_STEPS, policy), settings)
+
+
+def _with_setting(variant: Variant, **setting: Any) -> Variant:
+    return variant._replace(setting={**(variant.setting or {}), **setting})
+
+
+def differences(device: str) -> list[dict[str, Any]]:
+    """Values and gradients on a device against those of the CPU outside XLA: the largest
+    difference, in units of the largest value.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    import keras_temporal_reg as ktr
+    from cases import common
+    from keras_temporal_reg.data import _pairing as pairing
+
+    shape = (4, 64, 64, 3)
+    images, upstream = (tf.constant(common.pictures(*shape, seed=n)) for n in (0, 1))
+    motions = tf.constant(common.motions(shape[0], shape[1]))
+    with tf.device("CPU"):
+        paired = pairing.pair(
+            images, images, transform=ktr.RandomAffine(seed=0), seed=tf.constant([0, 1])
+        )
+        y_true = paired[1]
+        y_pred = tf.constant(common.pictures(len(y_true), *shape[1:], seed=2))
+
+    def warp(images: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            warped = ktr.image.transform(images, motions, "bilinear")
+        return [warped, tape.gradient(warped, images, upstream)]
+
+    def loss(loss: Any, y_pred: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred)
+        return [value, tape.gradient(value, y_pred)]
+
+    functions: dict[str, tuple[Callable[..., Any], tf.Tensor]] = {"warp": (warp, images)}
+    for each in (ktr.losses.TransformInvarianceLoss, ktr.losses.SparseJacobianLoss):
+        functions[each.__name__] = (functools.partial(loss, each(common.ALPHA)), y_pred)
+    found = []
+    for name, (function, argument) in functions.items():
+        with tf.device("CPU"):
+            expected = [t.numpy() for t in tf.function(function, autograph=False)(argument)]
+        for compiled in (False, True):
+            with tf.device(device):
+                made = tf.function(function, jit_compile=compiled, autograph=False)(argument)
+            errors = [
+                float(np.abs(a.numpy() - b).max() / np.abs(b).max()) for a, b in zip(made, expected)
+            ]
+            found.append({"of": name, "xla": compiled, "value": errors[0], "gradient": errors[1]})
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--output", type=pathlib.Path, default=HERE / "results/gpu.json")
+    parser.add_argument("--cpu", action="store_true", help="all on the CPU, small")
+    options = parser.parse_args()
+    environment = run.HIDE_GPUS if options.cpu else ALLOW_GROWTH
+    os.environ.update(environment)
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus and not options.cpu:
+        raise SystemExit("TensorFlow sees no CUDA device. --cpu tries the script out without one.")
+    results: dict[str, Any] = {"machine": run.machine(), "versions": {}, "rounds": options.rounds}
+    results["devices"] = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    results["differences"] = differences("GPU" if gpus else "CPU")
+    for each in results["differences"]:
+        print(
+            f"{each['of']}, {'with' if each['xla'] else 'without'} XLA: differs from the CPU by "
+            f"{each['value']:.1e}, its gradient by {each['gradient']:.1e}"
+        )
+    results["cases"] = []
+    for group in groups(CPU if options.cpu else GPU):
+        for rows in run.measured(group, options.rounds, results["versions"], environment):
+            results["cases"] += rows
+            run.show(rows)
+            run.save(results, options.output)
+    print(f"\nWritten to {options.output}.")
+
+
+if __name__ == "__main__":
+    main()
