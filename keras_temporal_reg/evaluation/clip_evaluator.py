@@ -27,7 +27,7 @@ from keras_temporal_reg.io import video
 INPUT = "input"
 REFERENCE = "reference"
 FLOW_PAIRS = 300  # pairs of neighbours per clip at which the motion is estimated
-TOF_PAIRS = 50  # those at which the flow of each result is, for tOF, which takes longer
+TOF_PAIRS = 25  # those at which the flow of each result is, for tOF, which takes longer
 _PERFECT_PSNR = 45.0  # dB of a baseline prediction that leaves nothing to predict
 _NAMED_CUTS = 5  # in the note of a clip
 _SCENE = "scene"

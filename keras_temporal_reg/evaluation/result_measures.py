@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
+import tensorflow as tf
 
 from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import optical_flow
@@ -15,7 +16,8 @@ from keras_temporal_reg.evaluation.ssim import ssim_of_frame
 from keras_temporal_reg.io import image_files
 from keras_temporal_reg.metrics._image import decibels
 
-Motion = tuple[np.ndarray, "np.ndarray | None"]  # flow or transforms, and where to trust them
+# Flow or transforms, and where to trust them.
+Motion = tuple["np.ndarray | tf.Tensor", "np.ndarray | tf.Tensor | None"]
 
 
 class DecodedFrames:
@@ -39,7 +41,9 @@ class DecodedFrames:
         """Flow to a frame from the frame before it, and where to trust it."""
         forward = self.flow(index, method)
         backward = optical_flow.estimate(self._luma_of(index), self._luma_of(index - 1), method)
-        return forward, optical_flow.trust_mask(forward, backward)
+        mask = optical_flow.trust_mask(forward, backward)
+        # As tensors, since each measure of each result would convert them, which copies them.
+        return tf.constant(forward), tf.constant(mask)
 
     def _luma_of(self, index: int) -> np.ndarray:
         if index not in self._luma:

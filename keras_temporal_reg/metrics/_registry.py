@@ -139,7 +139,7 @@ MEASURES: Mapping[str, Measure] = types.MappingProxyType(
                 "flow_difference",
                 "tOF",
                 "Mean length of the difference between the optical flow of the reference and that "
-                "of the result (Farneback), at up to 50 pairs of neighbours.",
+                "of the result (Farneback), at up to 25 pairs of neighbours.",
                 "lower",
                 unit="pixels",
             ),

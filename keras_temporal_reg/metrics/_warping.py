@@ -69,7 +69,7 @@ class WarpingError:
     def reset_state(self) -> None:
         """Forget all frames."""
         self.errors: list[float] = []  # of each pair of neighbours; NaN without a trusted pixel
-        self._previous: np.ndarray | None = None
+        self._previous: tf.Tensor | None = None  # a batch of one
         self._pixels: Any = 0.0  # sums over the pairs of error and mask, (2, height, width)
 
     def update_state(self, frame: Any, motion: Any = None, mask: Any = None) -> None:
@@ -81,12 +81,15 @@ class WarpingError:
                 for the first frame, and where the two must not be compared, as at a cut.
             mask: ``(height, width)``, 1 where the motion can be trusted. None: 1 everywhere.
         """
-        frame = np.asarray(frame, np.float32)
+        # A tensor, since each conversion copies it.
+        frames = tf.cast(frame, tf.float32)[tf.newaxis]
         if motion is not None and self._previous is not None:
-            masks = None if mask is None else np.asarray(mask)[np.newaxis]
-            pair = self._previous[np.newaxis], frame[np.newaxis]
-            self.update_pairs(*pair, np.asarray(motion)[np.newaxis], masks)
-        self._previous = frame
+            motions, masks = (
+                None if each is None else tf.cast(each, tf.float32)[tf.newaxis]
+                for each in (motion, mask)
+            )
+            self.update_pairs(self._previous, frames, motions, masks)
+        self._previous = frames
 
     def update_pairs(self, frames: Any, following: Any, motion: Any, mask: Any = None) -> None:
         """Take pairs of neighbours, several at once.
@@ -97,7 +100,7 @@ class WarpingError:
             motion: ``(pairs, 8)`` or ``(pairs, height, width, 2)``, from the first to the second.
             mask: ``(pairs, height, width)``, 1 where the motion can be trusted. None: 1 everywhere.
         """
-        mask = np.ones(frames.shape[:3], np.float32) if mask is None else mask
+        mask = tf.ones(frames.shape[:3]) if mask is None else mask
         is_large = frames.shape[1] * frames.shape[2] >= _COMPILED_PIXELS
         unexplained = _compiled_unexplained if is_large else _unexplained
         count = max(1, _BATCH_PIXELS // (frames.shape[1] * frames.shape[2]))
