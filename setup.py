@@ -21,6 +21,7 @@ VIDEO = [
     "natsort>=8.3",
     "opencv-python-headless>=4.8",
     "pillow>=10.1",
+    "psutil>=7",
     "rich>=13",
 ]
 # The demo also needs clips and photographs to train on.
@@ -58,7 +59,6 @@ EXTRAS = {
         "mypy>=1.8",
         "papermill>=2.5",
         "playwright>=1.40",
-        "psutil>=7",
         "pytest>=8",
         "pytest-xdist>=3.5",
         "ruff>=0.8",

@@ -158,7 +158,8 @@ def add_clip_options(parser: argparse.ArgumentParser) -> None:
         "--memory",
         type=positive,
         metavar="MB",
-        help="memory limit of the model's layers, in megabytes; larger frames are cut into tiles",
+        help="memory limit of the model's layers, in megabytes (default: half of what is free); "
+        "larger frames are cut into tiles",
     )
     parser.add_argument(
         "--rate", type=positive, metavar="FPS", help="frames per second of folders of images"

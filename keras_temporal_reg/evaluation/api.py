@@ -125,7 +125,8 @@ def evaluate(
             `value_ranges.find`.
         flow_method: ``"dis"``, ``"farneback"`` or ``"none"``, for flicker, the warping error and
             tOF.
-        memory: megabytes for a network's layers; larger frames are cut into tiles.
+        memory: megabytes for a network's layers; larger frames are cut into tiles. None: half of
+            what is free.
         sigma: of the temporal Gaussian of the stability measures, in frames.
         rate: frames per second, for folders.
         find_cuts: find cuts in clips, and compare no frames across them.

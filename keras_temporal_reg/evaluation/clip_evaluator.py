@@ -188,10 +188,8 @@ class ClipEvaluator:
                     f"{config.task.name} needs {config.task.scale} times; "
                     "see --task super-resolution, super-resolution-3 and -4"
                 )
-            if run.tiles > 1:
-                self.notes.append(
-                    f"{name} ran in {run.tiles} tiles of {run.tile[1]} x {run.tile[0]} pixels."
-                )
+            if run.note:
+                self.notes.append(f"{name} {run.note}.")
             runners[name] = run
         return runners
 

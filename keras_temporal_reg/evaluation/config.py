@@ -26,7 +26,8 @@ class EvaluationConfig:
         value_range: the values of the networks that stand for 0 and 1; of inputs and then of
             outputs where these differ. Where each network has its own: name to these.
         flow_method: optical flow of flicker, warping error and tOF; one of `FLOW_METHODS`.
-        memory: megabytes for a network's layers; larger frames are cut into tiles. None: no limit.
+        memory: megabytes for a network's layers; larger frames are cut into tiles. None: half
+            of what is free.
         sigma: of the temporal Gaussian of the stability measures, in frames.
         find_cuts: find cuts in clips, and compare no frames across them.
 

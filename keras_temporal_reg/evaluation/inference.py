@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ OVERLAP = 32  # pixels of x that neighbouring tiles share; seams are blended ove
 _BATCH_PIXELS = 2**20
 _PROBE_SIDE = 128  # pixels
 _BYTES_PER_PIXEL = 4096.0  # assumed of models whose layers cannot be run one by one
+_MOST_BYTES_PER_PIXEL = 16384.0  # of layers that are not looked at where this much is free
+_SHARE_OF_FREE = 0.5  # of the free memory, for the layers; frames and results need the rest
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 Size = tuple[int, int]  # height and width, in pixels
 
@@ -46,6 +51,12 @@ class FrameRunner:
     def batch(self) -> int:
         """Number of frames that the network is given at once."""
         return max(1, min(8, _BATCH_PIXELS // math.prod(self.tile)))
+
+    @property
+    def note(self) -> str:
+        """A phrase on the tiles; "" where frames are not cut."""
+        height, width = self.tile
+        return f"ran in {self.tiles} tiles of {width} x {height} pixels" if self.tiles > 1 else ""
 
     @property
     def tiles(self) -> int:
@@ -121,7 +132,8 @@ def runner(
         width: likewise.
         channels: of the frames.
         memory: megabytes that the results of all layers may take; frames that need more are cut
-            into tiles, which overlap and are blended. None: no limit.
+            into tiles, which overlap and are blended. None: half of what is free; no limit beside
+            a GPU.
         value_range: the values of the model that stand for 0 and 1; of inputs and then of outputs
             where these differ.
 
@@ -143,8 +155,8 @@ def runner(
     if tile is None:
         rows, columns = (introspection.round_up(n, sizes.multiple) for n in (height, width))
         tile = (rows, columns)
-        if memory is not None:
-            tile = _tile_within(memory, model, tile, channels, sizes.multiple)
+        memory = _memory_for(tile) if memory is None else memory
+        tile = _tile_within(memory, model, tile, channels, sizes.multiple)
     network = _compiled(model, (*tile, channels), value_range)
     return FrameRunner(network, (height, width), tile, sizes.multiple, sizes.scale)
 
@@ -163,8 +175,36 @@ def _compiled(model: Any, shape: tuple[int, ...], value_range: tuple[float, ...]
     return tf.function(functools.partial(call), input_signature=signature, autograph=False)
 
 
+def _memory_for(size: Size) -> float:
+    """Megabytes that layers may take on frames of a size: half of what is free, unless a GPU runs
+    them or they surely need less.
+    """
+    free = _SHARE_OF_FREE * _free_memory()
+    is_plenty = math.prod(size) * _MOST_BYTES_PER_PIXEL < 1e6 * free
+    return math.inf if is_plenty or tf.config.list_physical_devices("GPU") else free
+
+
+def _free_memory() -> float:
+    """Megabytes that this process can still take, of the machine and of its control group."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    # Without such a group or its limit there are no numbers to read.
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        limit, used = (
+            int((_CONTROL_GROUP / f"memory.{name}").read_text()) for name in ("max", "current")
+        )
+        statistics = (_CONTROL_GROUP / "memory.stat").read_text().splitlines()
+        # Cached files are given up where memory is needed.
+        cached = int(dict(line.split() for line in statistics)["file"])
+        free = min(free, max(limit - used + cached, 0))
+    return free / 1e6
+
+
 def _tile_within(memory: float, model: Any, size: Size, channels: int, multiple: int) -> Size:
     """The largest tile that fits into `memory`, cutting `size` as evenly as possible."""
+    if math.isinf(memory):
+        return size
     pixels = memory * 1e6 / _bytes_per_pixel(model, channels)
     least = introspection.round_up(2 * OVERLAP + 1, multiple)
     for pieces in itertools.count(1):

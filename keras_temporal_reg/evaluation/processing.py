@@ -65,7 +65,8 @@ def process(
         task: a task of `tasks`, its name, or the dotted path of a task of your own.
         value_range: the values of the model that stand for black and white; of inputs and then of
             outputs where these differ. None: they are found out, see `value_ranges.find`.
-        memory: megabytes for the network's layers; larger frames are cut into tiles.
+        memory: megabytes for the network's layers; larger frames are cut into tiles. None: half
+            of what is free.
         rate: frames per second, for folders.
         allow_code: load a model that contains code of its own (Lambda layers).
         custom_objects: layers and functions of your own that a model holds: a Python file that
@@ -135,7 +136,7 @@ def _results(
 ) -> Generator[tuple[np.ndarray, Any, Any], None, None]:
     """Yield what the model makes of each frame, as RGB in [0, 1], its time and duration.
 
-    Adds to `notes` what the values of the model were taken as.
+    Adds to `notes` what the values of the model were taken as, and whether frames were cut.
     """
     run = None
     chunks = video.prefetch(video.chunks(video.frames(clip.path), clip.height * clip.width))
@@ -147,6 +148,7 @@ def _results(
                 notes += found.notes
                 height, width, channels = x.shape[1:]
                 run = inference.runner(model, height, width, channels, memory, found.values)
+                notes += [f"The network {run.note}."] if run.note else []
             for image, frame in zip(task.decode(x, run(x)), chunk):
                 yield image, frame.time, frame.duration
 

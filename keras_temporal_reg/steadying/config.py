@@ -109,8 +109,8 @@ class SteadyConfig(CommandConfig):
     )
     memory: float | None = option(
         None,
-        "memory limit of the model's layers for the clip and the report, in megabytes; larger "
-        "frames are cut into tiles",
+        "memory limit of the model's layers for the clip and the report, in megabytes (default: "
+        "half of what is free); larger frames are cut into tiles",
         checks.positive,
         setting=None,
         parse=float,

@@ -11,6 +11,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg import cli
+from keras_temporal_reg.evaluation import inference
 from keras_temporal_reg.experiments import networks
 from keras_temporal_reg.io import image_files, video
 
@@ -67,6 +68,20 @@ def test_colorization_keeps_the_grey(tmp_path):
     result = video.read(tmp_path / "out").frames @ grey
     given = video.read(tmp_path / "clip.mp4").frames @ grey
     assert np.median(np.abs(result - given)) < 1.0
+
+
+def test_frames_too_large_for_what_is_free_are_cut_and_a_note_says_so(tmp_path, monkeypatch):
+    video.write(tmp_path / "clip.mp4", ramp(96, 160, 3), Fraction(25))
+    for free, is_cut in ((1e6, False), (1.0, True)):
+        monkeypatch.setattr(inference, "_free_memory", lambda free=free: free)
+        result = ktr.process(
+            demo_like(),
+            tmp_path / "clip.mp4",
+            tmp_path / "out.mp4",
+            value_range=(0.0, 1.0),
+            show_progress=False,
+        )
+        assert any("tiles of" in note for note in result.notes) == is_cut
 
 
 def test_super_resolution_doubles_the_size(tmp_path):

@@ -251,10 +251,7 @@ def test_a_backend_chosen_by_name_trains_the_demos_network_in_the_graph(name, mo
         loss = ktr.losses.TransformInvarianceLoss(alpha=0.8)
         model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
         rng = np.random.default_rng(0)
-        x, y = (
-            rng.uniform(size=(4, media.CROP, media.CROP, n)).astype(np.float32)
-            for n in (1, 2)
-        )
+        x, y = (rng.uniform(size=(4, media.CROP, media.CROP, n)).astype(np.float32) for n in (1, 2))
         model.fit(x, y, batch_size=2, shuffle=False, verbose=0)
         return base
 
