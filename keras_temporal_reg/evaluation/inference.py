@@ -186,8 +186,10 @@ def _memory_for(size: Size) -> float:
 
 def _free_memory() -> float:
     """Megabytes that this process can still take, of the machine and of its control group."""
-    import psutil
-
+    try:
+        import psutil
+    except ImportError as error:
+        raise ImportError("clips need psutil: pip install keras-temporal-reg[video]") from error
     free = psutil.virtual_memory().available
     # Without such a group or its limit there are no numbers to read.
     with contextlib.suppress(OSError, ValueError, KeyError):
