@@ -235,6 +235,7 @@ FULL = {
         base_steps=2000,
         rounds=6,
         steps=600,
+        lengths=(2000,),
         rate=3e-4,
         xla=True,
     ),
