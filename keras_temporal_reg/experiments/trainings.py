@@ -71,9 +71,13 @@ def network_of(workshop: Workshop, run: Run) -> tuple[keras.Model, dict[str, Any
 
 def _shares(run: Run) -> dict[str, float]:
     """The share of each member of a blend."""
-    parts = BLENDS.get(run.method, {})
-    members = {name: run.strength * part for name, part in parts.items()}
-    return {PLAIN: 1.0 - run.strength, **members} if parts else {}
+    if run.method not in BLENDS:
+        return {}
+    parts = BLENDS[run.method].parts
+    return {
+        PLAIN: 1.0 - run.strength,
+        **{name: run.strength * part for name, part in parts.items()},
+    }
 
 
 def _trained(workshop: Workshop, run: Run) -> tuple[list[np.ndarray], dict[str, Any]]:
