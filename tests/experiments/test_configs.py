@@ -58,6 +58,7 @@ def test_blends_filters_and_other_lengths_are_runs_too():
     whole = configs.trainings_of(runs[1]._replace(strength=1.0))
     assert [run.method for run in whole] == [INVARIANCE + CONTRAST, JACOBIAN + CONTRAST]
     assert configs.trainings_of(runs[1])[1:] == whole
+    assert configs.trainings_of(runs[2]) == [runs[0]]
     stronger = configs.trainings_of(runs[1]._replace(method="blend-strong", strength=1.0))
     assert [run.method for run in stronger] == [run.method for run in whole]
     assert {run.strength for run in stronger} == {configs.BLENDS["blend-strong"].alpha} == {0.97}
@@ -66,7 +67,6 @@ def test_blends_filters_and_other_lengths_are_runs_too():
 def test_the_parts_of_a_blend_add_up_to_one():
     for blend in configs.BLENDS.values():
         assert {*blend.parts} <= {*METHODS} and sum(blend.parts.values()) == 1.0
-    assert configs.trainings_of(runs[2]) == [runs[0]]
 
 
 @pytest.mark.parametrize(
