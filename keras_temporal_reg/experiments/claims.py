@@ -5,7 +5,9 @@ experiment by written rules.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from keras_temporal_reg.core import validation
@@ -20,25 +22,19 @@ from keras_temporal_reg.experiments.configs import (
     PLAIN,
     REGULARIZERS,
 )
+from keras_temporal_reg.experiments.evidence import Chosen, Evidence, gather
 from keras_temporal_reg.experiments.statistics import (
-    VALIDATION,
-    Group,
     Groups,
     Key,
     Row,
-    choose,
     difference,
     estimate,
     excess_removed,
-    group_rows,
     main_key,
     of_group,
     ratio,
-    sets_of,
     strengths_of,
-    verdict,
 )
-from keras_temporal_reg.metrics import Outcome
 
 LEAST_FALL = 0.05  # of flicker, as a share, as in `metrics.verdict`
 PSNR_LOST = 0.1  # dB: likewise
@@ -68,43 +64,6 @@ class Claim:
     rule: str
     measured: str
     verdict: str
-
-
-class Evidence(NamedTuple):
-    """The rows of an experiment, in groups.
-
-    Attributes:
-        validation: on the clips that strengths are chosen on.
-        tests: on each set of clips to test on.
-    """
-
-    validation: Groups
-    tests: Mapping[str, Groups]
-
-    def keys(self, methods: Sequence[str]) -> list[Key]:
-        """Of each method and data size the strength that is chosen, at the main length."""
-        groups = self.validation
-        if not groups:
-            return []
-        sizes = sorted({key.data for key in groups})
-        main = main_key(groups)
-        chosen = [
-            choose(groups, strengths_of(groups, method, main._replace(data=size)))
-            for size in sizes
-            for method in methods
-        ]
-        return [key for key in chosen if key is not None]
-
-    @property
-    def applicable(self) -> dict[str, Groups]:
-        """The test sets on which reconstruction only beats the baseline prediction."""
-        return {name: groups for name, groups in self.tests.items() if _is_applicable(groups)}
-
-
-def gather(rows: Sequence[Row]) -> Evidence:
-    """Rows in groups."""
-    tests = {name: group_rows(rows, name) for name in sets_of(rows)}
-    return Evidence(group_rows(rows, VALIDATION), tests)
 
 
 class _Test(NamedTuple):
@@ -167,53 +126,45 @@ _ONE_SEED = {
 }
 
 
-def named(key: Key) -> str:
-    """A method with its strength."""
-    return f"{key.method} {key.strength:g}" if key.strength else key.method
-
-
-def _is_applicable(groups: Groups) -> bool:
-    plain = groups.get(main_key(groups))
-    return plain is not None and verdict(plain, plain).outcome is not Outcome.NOT_APPLICABLE
-
-
-def _pairs(groups: Groups, keys: Sequence[Key]) -> Iterator[tuple[Key, Group, Group]]:
-    for key in keys:
-        if key in groups and key.plain in groups:
-            yield key, groups[key], groups[key.plain]
-
-
-def _tested(evidence: Evidence, keys: Sequence[Key]) -> Iterator[tuple[str, Key, Group, Group]]:
-    """On each set that applies, these groups with their baselines."""
-    for clips, groups in evidence.applicable.items():
-        for pair in _pairs(groups, keys):
-            yield clips, *pair
+def _tested(evidence: Evidence, methods: Sequence[str]) -> Iterator[tuple[str, Chosen]]:
+    """On each set that applies, methods at the strengths that other clips favour."""
+    for clips in evidence.applicable:
+        for chosen in evidence.chosen(clips, methods):
+            yield clips, chosen
 
 
 def _stability(evidence: Evidence) -> Iterator[tuple[bool, str]]:
-    for clips, key, group, plain in _tested(evidence, evidence.keys(REGULARIZERS)):
-        augmented = evidence.tests[clips].get(key.plain._replace(method=AUGMENTED))
-        others = {PLAIN: plain, AUGMENTED: augmented}
-        ratios = {name: ratio(group, other, "flicker") for name, other in others.items() if other}
+    for clips, chosen in _tested(evidence, REGULARIZERS):
+        key = chosen.keys[0].plain._replace(method=AUGMENTED)
+        others = {PLAIN: chosen.plain, AUGMENTED: evidence.tests[clips].get(key)}
+        ratios = {n: ratio(chosen.group, each, "flicker") for n, each in others.items() if each}
         words = " and ".join(f"{found} times that of {name}" for name, found in ratios.items())
         holds = all(found.mean <= 1 - LEAST_FALL and found.high < 1 for found in ratios.values())
-        yield holds, f"{clips}: {named(key)} has flicker {words}"
+        yield holds, f"{clips}: {chosen} has flicker {words}"
 
 
 def _psnr_gain(evidence: Evidence) -> Iterator[tuple[bool, str]]:
-    for method in REGULARIZERS:
-        regularized = [key for key in evidence.validation if key.method == method]
-        pairs = [*_pairs(evidence.validation, regularized)]
-        if not pairs:
+    for method, clips in itertools.product(REGULARIZERS, evidence.applicable):
+        chosen = evidence.picked(clips, functools.partial(_highest_psnr, methods=(method,)))
+        if chosen is None:
             continue
-        gains = {key: difference(group, plain, "psnr").mean for key, group, plain in pairs}
-        best = max(gains, key=lambda key: gains[key])
-        for clips, key, group, plain in _tested(evidence, [best]):
-            gain, flicker = difference(group, plain, "psnr"), ratio(group, plain, "flicker")
-            yield (
-                gain.low > 0 and flicker.high < 1,
-                f"{clips}: {named(key)} has {gain.text(2, '+')} dB and flicker {flicker} times",
-            )
+        gain = difference(chosen.group, chosen.plain, "psnr")
+        flicker = ratio(chosen.group, chosen.plain, "flicker")
+        yield (
+            gain.low > 0 and flicker.high < 1,
+            f"{clips}: {chosen} has {gain.text(2, '+')} dB and flicker {flicker} times",
+        )
+
+
+def _highest_psnr(groups: Groups, methods: Sequence[str], size: int | None = None) -> Key | None:
+    """Which of some methods, at which strength, has the highest PSNR, at the main length and a data
+    size, by default the first.
+    """
+    like = main_key(groups)
+    if size is not None:
+        like = like._replace(data=size)
+    keys = [key for method in methods for key in strengths_of(groups, method, like)]
+    return max(keys, key=lambda key: of_group(groups[key], "psnr").mean, default=None)
 
 
 def _range_over_alphas(groups: Groups, method: str, key: str) -> dict[int, float]:
@@ -222,7 +173,7 @@ def _range_over_alphas(groups: Groups, method: str, key: str) -> dict[int, float
     if len(by_alpha) < 2:
         return {}
     seeds = set.intersection(*({*group} for group in by_alpha))
-    values = {seed: [group[seed].mean[key] for group in by_alpha] for seed in seeds}
+    values = {seed: [group[seed].mean(key) for group in by_alpha] for seed in seeds}
     return {seed: max(each) - min(each) for seed, each in values.items()}
 
 
@@ -265,51 +216,45 @@ def _better_invariance(evidence: Evidence) -> Iterator[tuple[bool, str]]:
 
 
 def _small_data_gain(evidence: Evidence) -> Iterator[tuple[bool | None, str]]:
-    for clips, groups in evidence.tests.items():
-        for size in sorted({key.data for key in groups}):
-            names: dict[bool, list[Key]] = {False: [], True: []}
-            for key in groups:
-                if key.data == size:
-                    names[key.method in REGULARIZERS].append(key)
-            if not all(names.values()):
-                continue
-            # Which of them is taken is chosen on the validation clips.
-            baseline, regularized = (
-                max(keys, key=lambda key: of_group(evidence.validation[key], "psnr").mean)
-                for keys in names.values()
-            )
-            gain = difference(groups[regularized], groups[baseline], "psnr")
-            yield (
-                gain.low > 0 if size <= SMALL else None,
-                f"{clips}, {size} stills per clip: {gain.text(2, '+')} dB ({named(regularized)} "
-                f"against {baseline.method})",
-            )
-
-
-def _kept_psnr(evidence: Evidence) -> Iterator[tuple[bool, str]]:
-    for clips, key, group, plain in _tested(evidence, evidence.keys(REGULARIZERS)):
-        flicker, psnr = ratio(group, plain, "flicker"), difference(group, plain, "psnr")
+    for clips, size in itertools.product(evidence.tests, evidence.sizes):
+        # Which of them is taken is chosen on other clips.
+        baseline, regularized = (
+            evidence.picked(clips, functools.partial(_highest_psnr, methods=methods, size=size))
+            for methods in ((PLAIN, AUGMENTED), REGULARIZERS)
+        )
+        if baseline is None or regularized is None:
+            continue
+        gain = difference(regularized.group, baseline.group, "psnr")
         yield (
-            flicker.mean <= 1 - LEAST_FALL and flicker.high < 1 and psnr.mean >= -PSNR_LOST,
-            f"{clips}: {named(key)} has flicker {flicker} times at {psnr.text(2, '+')} dB",
+            gain.low > 0 if size <= SMALL else None,
+            f"{clips}, {size} stills per clip: {gain.text(2, '+')} dB ({regularized} against "
+            f"{baseline})",
         )
 
 
-def best_of_ours(evidence: Evidence) -> Key | None:
-    """The blend, with its share, that the validation clips favour; see `statistics.choose`."""
-    return choose(evidence.validation, evidence.keys(tuple(BLENDS)))
+def _kept_psnr(evidence: Evidence) -> Iterator[tuple[bool, str]]:
+    for clips, chosen in _tested(evidence, REGULARIZERS):
+        flicker = ratio(chosen.group, chosen.plain, "flicker")
+        psnr = difference(chosen.group, chosen.plain, "psnr")
+        yield (
+            flicker.mean <= 1 - LEAST_FALL and flicker.high < 1 and psnr.mean >= -PSNR_LOST,
+            f"{clips}: {chosen} has flicker {flicker} times at {psnr.text(2, '+')} dB",
+        )
 
 
 def _goal(limit: float, excess: float | None) -> Callable[[Evidence], Iterator[tuple[bool, str]]]:
     def results(evidence: Evidence) -> Iterator[tuple[bool, str]]:
-        best = best_of_ours(evidence)
-        for clips, key, group, plain in _tested(evidence, [best] if best else []):
-            flicker, psnr = ratio(group, plain, "flicker"), difference(group, plain, "psnr")
-            removed = excess_removed(group, plain)
+        for clips in evidence.applicable:
+            best = evidence.best_blend(clips)
+            if best is None:
+                continue
+            flicker = ratio(best.group, best.plain, "flicker")
+            psnr = difference(best.group, best.plain, "psnr")
+            removed = excess_removed(best.group, best.plain)
             holds = flicker.mean <= limit and psnr.mean >= -PSNR_LOST
             yield (
                 holds and (excess is None or removed.mean >= excess),
-                f"{clips}: {named(key)} has flicker {flicker} times at {psnr.text(2, '+')} dB, "
+                f"{clips}: {best} has flicker {flicker} times at {psnr.text(2, '+')} dB, "
                 f"{removed} of the excess removed",
             )
 
@@ -327,15 +272,15 @@ def _filters(groups: Groups) -> list[str]:
 
 _STABILITY = _Test(
     "Our regularization provides a significant improvement in temporal stability.",
-    "On each set of clips, each of the two formulations, at the alpha that the validation clips "
+    "On each set of clips, each of the two formulations, at the alpha that other clips "
     f"favour, has at most {1 - LEAST_FALL:g} times the flicker of reconstruction only and of "
     "augmentation, and the interval of the ratio lies below 1.",
     _stability,
 )
 _PSNR = _Test(
     "... not only in temporal stability, but also in PSNR.",
-    "On each set of clips, each of the two formulations, at the alpha of the highest PSNR on the "
-    "validation clips, has a higher PSNR and less flicker than reconstruction only, both beyond "
+    "On each set of clips, each of the two formulations, at the alpha of the highest PSNR on "
+    "other clips, has a higher PSNR and less flicker than reconstruction only, both beyond "
     "their intervals.",
     _psnr_gain,
 )
@@ -357,13 +302,13 @@ _SMALL_DATA = _Test(
     "For smaller datasets, the PSNR is also boosted.",
     f"With {SMALL} stills per clip and fewer, the better regularizer's PSNR is above that of the "
     "better of reconstruction only and augmentation, beyond the interval; which one is better is "
-    "chosen on the validation clips.",
+    "chosen on other clips.",
     _small_data_gain,
 )
 _KEPT_PSNR = _Test(
     "Applied to trained CNNs, the regularization gives a significant improvement in temporal "
     "stability while preserving the PSNR.",
-    "On each set of clips, each of the two formulations, at the alpha that the validation clips "
+    "On each set of clips, each of the two formulations, at the alpha that other clips "
     f"favour, has at most {1 - LEAST_FALL:g} times the flicker of fine-tuning without it, beyond "
     f"the interval, and loses at most {PSNR_LOST} dB.",
     _kept_psnr,
@@ -392,7 +337,7 @@ def _goals(experiment: str) -> list[_Test]:
     also = f", and {100 * excess:.0f} % of the excess flicker is removed" if excess else ""
     goal = _Test(
         f"Blends steady to {limit:g} times the flicker{also}, at no cost.",
-        "On each set of clips, the blend that the validation clips favour has at most "
+        "On each set of clips, the blend that other clips favour has at most "
         f"{limit:g} times the flicker of reconstruction only at {PSNR_LOST} dB less at most{also}.",
         _goal(limit, excess),
     )

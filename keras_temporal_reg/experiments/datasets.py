@@ -46,7 +46,7 @@ class Problem:
         network: makes a network of so many channels.
         pictures: ``(x, y)`` to train on, for a data size; x is None where `make_input` makes it.
         sets: of each set of clips that there is, to choose on (`VALIDATION`) and to test on, the
-            clips by their names.
+            clips by their names. Without the first, each clip is tested with what others favour.
         make_input: from y to x, where x is made from y.
         weight: from y to its `sample_weight`, or None. All measures but SSIM and the warping
             error, which are of the whole picture, are taken where it is above 0.
@@ -80,22 +80,33 @@ def problem(experiment: str, config: ExperimentConfig, folder: Path | None) -> P
     task, network = _task_and_network(experiment)
     splits = found.splits
     sets = {
-        VALIDATION: {
-            **_joined_stills(task, {s.name: s.held_out(HELD_OUT) for s in splits}, STILL_FRAMES),
-            **_filmed(task, found.validation, STILL_FRAMES),
-        },
+        VALIDATION: _validation(task, found),
         CLIPS: _real_clips(task, splits, config.frames),
         STILLS: _joined_stills(task, {s.name: s.test_stills for s in splits}, FILMED_FRAMES),
         PHOTOGRAPHS: _filmed(task, found.test, FILMED_FRAMES),
     }
-    if not sets[VALIDATION]:
+    if not sets[VALIDATION] and len(splits) < 2:
         raise ValueError(
-            "data must hold a clip with at least 8 frames between two cuts, of which some are held "
-            f"out to validate on. Received: shorter ones in {folder}"
+            "data must hold several clips, or one with at least 8 frames between two cuts, of "
+            f"which some are held out to validate on. Received: a shorter one in {folder}"
         )
     sets = {name: clips for name, clips in sets.items() if clips}
     photographs = [] if is_small else found.training.values()
     return _trained_on(task, network, splits, photographs, sets)
+
+
+def _validation(task: Task, found: media.Media) -> Clips:
+    """What strengths are chosen on. Of several clips, each is tested with what the others favour:
+    their stills that are held out are too near to those that are trained on, where a network that
+    fits these closely loses to nothing.
+    """
+    if len(found.splits) > 1:
+        return {}
+    held_out = {split.name: split.held_out(HELD_OUT) for split in found.splits}
+    return {
+        **_joined_stills(task, held_out, STILL_FRAMES),
+        **_filmed(task, found.validation, STILL_FRAMES),
+    }
 
 
 def of_clips(

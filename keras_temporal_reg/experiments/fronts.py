@@ -53,8 +53,8 @@ def points(groups: Groups, method: str) -> dict[int, list[Point]]:
         found[seed] = [Point(1.0, 0.0)]
         for key in keys:
             after = groups[key][seed]
-            flicker = after.mean["flicker"] / before.mean["flicker"]
-            found[seed].append(Point(flicker, after.mean["psnr"] - before.mean["psnr"]))
+            flicker = after.mean("flicker") / before.mean("flicker")
+            found[seed].append(Point(flicker, after.mean("psnr") - before.mean("psnr")))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from keras_temporal_reg import metrics, saved_models
 from keras_temporal_reg.experiments import fronts, tables
 from keras_temporal_reg.experiments.alternatives import ALTERNATIVES
-from keras_temporal_reg.experiments.claims import Claim, Evidence, best_of_ours, gather
+from keras_temporal_reg.experiments.claims import Claim
 from keras_temporal_reg.experiments.configs import (
     BLENDS,
     CONVERGED,
@@ -18,13 +18,15 @@ from keras_temporal_reg.experiments.configs import (
     PLAIN,
     ExperimentConfig,
 )
+from keras_temporal_reg.experiments.evidence import Evidence, gather
 from keras_temporal_reg.experiments.statistics import (
     BASELINE_PSNR,
     MEASURES,
     REFERENCE_FLICKER,
+    VALIDATION,
     Estimate,
+    Group,
     Groups,
-    Key,
     Row,
     difference,
     excess_removed,
@@ -106,7 +108,10 @@ def write(
         "seeds": sorted({row["seed"] for row in result.rows}),
         "headline": headline(evidence),
         "sets": {
-            clips: [_summary_of(groups, key) for key in groups]
+            clips: [
+                {**key._asdict(), **_summary_of(group, groups.get(key.plain), key == key.plain)}
+                for key, group in groups.items()
+            ]
             for clips, groups in evidence.tests.items()
         },
         "claims": result.claims,
@@ -119,23 +124,21 @@ def write(
 
 
 def headline(evidence: Evidence) -> dict[str, dict[str, Any]]:
-    """On each set of clips, the blend that the validation clips favour."""
-    best = best_of_ours(evidence)
+    """On each set of clips, the blend that other clips favour."""
+    best = {clips: evidence.best_blend(clips) for clips in evidence.tests}
     return {
-        clips: _summary_of(groups, best)
-        for clips, groups in evidence.tests.items()
-        if best is not None and best in groups
+        clips: {"blend": str(chosen), **_summary_of(chosen.group, chosen.plain)}
+        for clips, chosen in best.items()
+        if chosen is not None
     }
 
 
-def _summary_of(groups: Groups, key: Key) -> dict[str, Any]:
-    group, plain = groups[key], groups.get(key.plain)
+def _summary_of(group: Group, plain: Group | None, is_plain: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = {
-        **key._asdict(),
         "seeds": sorted(group),
         "mean": {m: of_group(group, m).mean for m in (*MEASURES, BASELINE_PSNR, REFERENCE_FLICKER)},
     }
-    if plain is not None and key != key.plain:
+    if plain is not None and not is_plain:
         compared = {
             "flicker": ratio(group, plain, "flicker"),
             "psnr": difference(group, plain, "psnr"),
@@ -163,8 +166,8 @@ def _page(result: Reproduction, evidence: Evidence, summary: Mapping[str, Any], 
         f"# Reproduced: {result.experiment}",
         f"Relative to {PLAIN} only, trained for the same {steps} steps:",
         tables.of_chosen(evidence, main),
-        f"Each method has the strength that the validation clips favour: the steadiest that is "
-        f"STABILIZED on them by the rule of `metrics.verdict`, the weakest if none is. {interval} "
+        f"{_choosing(evidence)}: the steadiest that is STABILIZED on them by the rule of "
+        f"`metrics.verdict`, the weakest if none is. {interval} "
         f"The baseline prediction has {_mean(groups, BASELINE_PSNR).text(2)} dB, the reference a "
         f"flicker of {_mean(groups, REFERENCE_FLICKER).text(2)} %.",
         *([_HDR_NOTE] if result.experiment == "hdr" else []),
@@ -210,8 +213,15 @@ def _left_out(groups: Groups) -> list[str]:
     ]
 
 
+def _choosing(evidence: Evidence) -> str:
+    """What strengths are chosen on, in words."""
+    if evidence.has_validation:
+        return "Each method has the strength that the validation clips favour"
+    return "For each clip, each method has the strength that the other clips favour"
+
+
 def _list_of_sets(evidence: Evidence) -> str:
-    names = (*(["validation"] if evidence.validation else []), *evidence.tests)
+    names = (*([VALIDATION] if evidence.has_validation else []), *evidence.tests)
     return "\n".join(f"- {name}: {_SETS[name]}" for name in names)
 
 

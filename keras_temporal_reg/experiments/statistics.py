@@ -36,17 +36,17 @@ class Key(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """The measures of a run on one set of clips.
+    """The measures of a run on some clips.
 
     Attributes:
-        mean: measures, means over the clips.
-        flicker: of each clip.
-        reference: flicker of each clip's reference.
+        values: of each measure, those of the clips.
     """
 
-    mean: Mapping[str, float]
-    flicker: Sequence[float]
-    reference: Sequence[float]
+    values: Mapping[str, Sequence[float]]
+
+    def mean(self, measure: str) -> float:
+        """The mean over the clips."""
+        return float(np.mean(self.values[measure]))
 
 
 Group = Mapping[int, Scores]  # by seed
@@ -109,45 +109,66 @@ def sets_of(rows: Sequence[Row]) -> list[str]:
     return [name for name in rows[0]["clips"] if name != VALIDATION] if rows else []
 
 
-def group_rows(rows: Sequence[Row], clips: str) -> dict[Key, dict[int, Scores]]:
-    """What rows say about a set of clips, by method, strength, steps and data, and by seed."""
+def group_rows(
+    rows: Sequence[Row], clips: str, names: Sequence[str] | None = None
+) -> dict[Key, dict[int, Scores]]:
+    """What rows say about a set of clips, by method, strength, steps and data, and by seed.
+
+    `names` are those of the clips to take; None: all of the set.
+    """
     groups: dict[Key, dict[int, Scores]] = {}
     for row in rows:
         run = Run(*(row[name] for name in Run._fields))
         if clips in row["clips"]:
-            groups.setdefault(Key(*run[:-1]), {})[run.seed] = _scores(row["clips"][clips])
+            found = row["clips"][clips]
+            taken = [found[name] for name in (found if names is None else names)]
+            groups.setdefault(Key(*run[:-1]), {})[run.seed] = _scores(taken)
     return groups
 
 
-def _scores(clips: Mapping[str, Mapping[str, Any]]) -> Scores:
-    values = {
-        key: [math.nan if clip[key] is None else float(clip[key]) for clip in clips.values()]
-        for key in (*MEASURES, BASELINE_PSNR, REFERENCE_FLICKER)
-    }
-    mean = {key: float(np.mean(each)) for key, each in values.items()}
-    return Scores(mean, values["flicker"], values[REFERENCE_FLICKER])
+def _scores(clips: Sequence[Mapping[str, Any]]) -> Scores:
+    return Scores(
+        {
+            key: [math.nan if clip[key] is None else float(clip[key]) for clip in clips]
+            for key in (*MEASURES, BASELINE_PSNR, REFERENCE_FLICKER)
+        }
+    )
+
+
+def joined(groups: Sequence[Group]) -> dict[int, Scores]:
+    """Groups on different clips as one on all of these, of the seeds that all have."""
+    seeds = sorted(set.intersection(*({*group} for group in groups)))
+    return {seed: _joined([group[seed].values for group in groups]) for seed in seeds}
+
+
+def _joined(several: Sequence[Mapping[str, Sequence[float]]]) -> Scores:
+    return Scores({key: [v for values in several for v in values[key]] for key in several[0]})
 
 
 def of_group(group: Group, key: str) -> Estimate:
     """A measure of a group."""
-    return estimate([scores.mean[key] for scores in group.values()])
+    return estimate([scores.mean(key) for scores in group.values()])
 
 
 def difference(a: Group, b: Group, key: str) -> Estimate:
     """``a - b``, seed by seed."""
-    return estimate([a[s].mean[key] - b[s].mean[key] for s in a if s in b])
+    return estimate([a[s].mean(key) - b[s].mean(key) for s in a if s in b])
 
 
 def ratio(a: Group, b: Group, key: str) -> Estimate:
     """``a / b``, seed by seed."""
-    return estimate([a[s].mean[key] / b[s].mean[key] for s in a if s in b])
+    return estimate([a[s].mean(key) / b[s].mean(key) for s in a if s in b])
 
 
 def excess_removed(after: Group, before: Group) -> Estimate:
     """`metrics.excess_removed`, seed by seed."""
     return estimate(
         [
-            metrics.excess_removed(before[s].flicker, after[s].flicker, after[s].reference)
+            metrics.excess_removed(
+                before[s].values["flicker"],
+                after[s].values["flicker"],
+                after[s].values[REFERENCE_FLICKER],
+            )
             for s in after
             if s in before
         ]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from keras_temporal_reg import metrics
 from keras_temporal_reg.experiments import fronts
 from keras_temporal_reg.experiments.alternatives import ALTERNATIVES
-from keras_temporal_reg.experiments.claims import Evidence, named
 from keras_temporal_reg.experiments.configs import PLAIN
+from keras_temporal_reg.experiments.evidence import Chosen, Evidence
 from keras_temporal_reg.experiments.statistics import (
     MEASURES,
+    Group,
     Groups,
-    Key,
     difference,
     excess_removed,
     main_key,
@@ -24,29 +24,26 @@ from keras_temporal_reg.experiments.statistics import (
 
 
 def of_chosen(evidence: Evidence, clips: str) -> str:
-    """The methods at the strengths that the validation clips favour, on a set of clips."""
-    groups = evidence.tests[clips]
-    keys = [key for key in evidence.keys(_methods(groups)) if key in groups]
+    """The methods at the strengths that other clips favour, on a set of clips."""
     head = ["", "flicker", "excess removed", "PSNR", "contrast", "needs at inference", "verdict"]
-    several = len({key.data for key in keys}) > 1
     rows = []
-    for key in keys:
-        name = f"{named(key)}, {key.data} stills" if several else named(key)
-        rows.append([name, *_of_chosen(groups, key), _needs(key), _outcome(groups, key)])
+    for chosen in evidence.chosen(clips, _methods(evidence.tests[clips])):
+        stills = f", {chosen.keys[0].data} stills" if len(evidence.sizes) > 1 else ""
+        rows.append([f"{chosen}{stills}", *_of_chosen(chosen), _needs(chosen), _outcome(chosen)])
     return _table(head, rows)
 
 
 def of_other_sets(evidence: Evidence, names: Sequence[str]) -> str:
-    """The same strengths on further sets of clips: flicker and PSNR."""
+    """The same on further sets of clips: flicker and PSNR."""
     head, rows = [""], []
     for name in names:
-        head += [f"flicker, {name}", f"PSNR, {name}"]
-    for key in evidence.keys(_methods(evidence.validation)):
-        cells = [named(key)]
-        for name in names:
-            groups = evidence.tests[name]
-            cells += _of_chosen(groups, key)[::2] if key in groups else ["-", "-"]
-        rows.append(cells)
+        head += ["strength", f"flicker, {name}", f"PSNR, {name}"]
+    for method in _methods(evidence.tests[names[0]]):
+        for each in zip(*(evidence.chosen(name, [method]) for name in names)):
+            cells = [method]
+            for chosen in each:
+                cells += [str(chosen).removeprefix(method).strip(), *_of_chosen(chosen)[::2]]
+            rows.append(cells)
     return _table(head, rows)
 
 
@@ -88,7 +85,7 @@ def of_lengths(evidence: Evidence, clips: str) -> str:
             continue
         longer = difference(groups[plain], groups[main], "psnr").text(2, "+")
         for key in strengths_of(groups, "blend", plain):
-            cells = _of_chosen(groups, key)[:3]
+            cells = _compared(groups[key], groups[plain])[:3]
             rows.append([str(steps), f"{longer} dB", f"{key.strength:g}", *cells])
     return _table(head, rows)
 
@@ -105,19 +102,22 @@ def of_all(groups: Groups) -> str:
     return _table(head, rows)
 
 
-def _of_chosen(groups: Groups, key: Key) -> list[str]:
+def _of_chosen(chosen: Chosen) -> list[str]:
     """Flicker, excess removed, PSNR and contrast, relative to reconstruction only."""
-    group, plain = groups[key], groups[key.plain]
-    contrast = of_group(group, "contrast_ratio").text(2)
-    if key == key.plain:
-        flicker, psnr = (of_group(group, name).text(2) for name in ("flicker", "psnr"))
-        return [f"{flicker} %", "", f"{psnr} dB", contrast]
+    if not chosen.is_plain:
+        return _compared(chosen.group, chosen.plain)
+    names = ("flicker", "psnr", "contrast_ratio")
+    flicker, psnr, contrast = (of_group(chosen.group, name).text(2) for name in names)
+    return [f"{flicker} %", "", f"{psnr} dB", contrast]
+
+
+def _compared(group: Group, plain: Group) -> list[str]:
     removed = excess_removed(group, plain).times(100)
     return [
         f"x {ratio(group, plain, 'flicker')}",
         _with_unit(removed.text(0), "%"),
         _with_unit(difference(group, plain, "psnr").text(2, "+"), "dB"),
-        contrast,
+        of_group(group, "contrast_ratio").text(2),
     ]
 
 
@@ -125,21 +125,22 @@ def _with_unit(text: str, unit: str) -> str:
     return text if text == "-" else f"{text} {unit}"
 
 
-def _needs(key: Key) -> str:
-    alternative = ALTERNATIVES.get(key.method)
+def _needs(chosen: Chosen) -> str:
+    alternative = ALTERNATIVES.get(chosen.keys[0].method)
     if alternative is None:
         return ""
-    passes, delay = alternative.passes(key.strength), alternative.delay(key.strength)
+    strength = max(key.strength for key in chosen.keys)
+    passes, delay = alternative.passes(strength), alternative.delay(strength)
     parts = [f"{passes} passes"] if passes > 1 else []
     if alternative.needs_neighbours:
         parts.append(f"{delay} frames of delay" if delay else "past frames")
     return ", ".join(parts)
 
 
-def _outcome(groups: Groups, key: Key) -> str:
-    if key == key.plain:
+def _outcome(chosen: Chosen) -> str:
+    if chosen.is_plain:
         return ""
-    return verdict(groups[key], groups[key.plain]).outcome.name.replace("_", " ")
+    return verdict(chosen.group, chosen.plain).outcome.name.replace("_", " ")
 
 
 def _methods(groups: Groups) -> list[str]:

@@ -126,7 +126,7 @@ def test_rows_page_summary_and_plot_agree(tmp_path, trained, small, capsys):
     summary = json.loads((tmp_path / "summary.json").read_text())
     methods = [group["method"] for group in summary["sets"]["scenes"]]
     assert methods == [*TINY.methods, *TINY.blends]
-    assert summary["headline"]["scenes"]["method"] == TINY.blends[0]
+    assert summary["headline"]["scenes"]["blend"].startswith(TINY.blends[0])
     for key in ("claims", "goals"):
         expected = [dataclasses.asdict(each) for each in getattr(result, key)]
         assert summary[key] == expected

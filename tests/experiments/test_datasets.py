@@ -178,8 +178,20 @@ def test_photographs_alone_have_two_sets(photographs):
 def test_clips_without_stills_to_hold_out_are_refused(folder, monkeypatch):
     split = media.split(folder / "own.mp4")._replace(shots=((0, 2, 4),))
     monkeypatch.setattr(media, "of_folder", lambda *a: media.Media([split], {}, {}, {}))
-    with pytest.raises(ValueError, match="a clip with at least 8 frames between two cuts"):
+    with pytest.raises(ValueError, match="or one with at least 8 frames between two cuts"):
         datasets.problem("denoising", TINY, folder)
+
+
+def test_several_clips_are_tested_with_what_the_others_favour(folder, monkeypatch):
+    # Too short for stills to hold out, which are not needed.
+    split = media.split(folder / "own.mp4")._replace(shots=((0, 2, 4),))
+    found = media.Media([split, split._replace(name="second")], {}, {}, {})
+    monkeypatch.setattr(media, "of_folder", lambda *a: found)
+    sets = datasets.problem("denoising", TINY, folder).sets
+    assert {name: [*clips] for name, clips in sets.items()} == {
+        "clips": ["own", "second"],
+        "stills": ["own", "second"],
+    }
 
 
 def test_of_clips_films_nothing_but_the_clips(folder, monkeypatch):

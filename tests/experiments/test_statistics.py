@@ -43,6 +43,16 @@ def test_measures_are_means_over_the_clips_of_a_set():
     assert statistics.of_group(groups[BASE], "psnr").mean == pytest.approx(30.0)
 
 
+def test_groups_on_different_clips_are_joined():
+    rows = [row(PLAIN, seed=0), row(PLAIN, seed=1, flicker=12.0)]
+    parts = [statistics.group_rows(rows, "clips", [name]) for name in ("second", "first")]
+    assert parts[0][BASE][1].values["flicker"] == [24.0]
+    both = statistics.joined([part[BASE] for part in parts])
+    assert both[1].values["flicker"] == [24.0, 12.0] and both[1].mean("flicker") == 18.0
+    del parts[1][BASE][0]
+    assert [*statistics.joined([part[BASE] for part in parts])] == [1]
+
+
 def test_comparisons_are_made_seed_by_seed():
     rows = []
     for seed, flicker in enumerate((10.0, 20.0)):

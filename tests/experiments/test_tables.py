@@ -3,8 +3,9 @@
 import pytest
 from helpers.experiments import row
 
-from keras_temporal_reg.experiments import claims, tables
+from keras_temporal_reg.experiments import tables
 from keras_temporal_reg.experiments.configs import INVARIANCE, JACOBIAN, PLAIN
+from keras_temporal_reg.experiments.evidence import gather
 
 SETS = ("validation", "clips", "stills")
 
@@ -23,7 +24,7 @@ def evidence():
             row(PLAIN, seed=seed, sets=SETS, steps=500, psnr=29.5),
             row("blend", 0.7, seed, sets=SETS, steps=500, psnr=29.4, flicker=5.0),
         ]
-    return claims.gather(rows)
+    return gather(rows)
 
 
 def _cells(table, name):
@@ -46,7 +47,12 @@ def test_the_first_table_has_the_chosen_strengths(evidence):
 
 def test_other_sets_have_the_same_strengths(evidence):
     table = tables.of_other_sets(evidence, ["stills"])
-    assert _cells(table, JACOBIAN) == ["sparse-jacobian 0.9", "x 0.70 ± 0.00", "+0.00 ± 1.27 dB"]
+    assert _cells(table, JACOBIAN) == [
+        "sparse-jacobian",
+        "0.9",
+        "x 0.70 ± 0.00",
+        "+0.00 ± 1.27 dB",
+    ]
 
 
 def test_fronts_are_compared_at_equal_psnr_and_flicker(evidence):
@@ -68,7 +74,7 @@ def test_lengths_are_compared_with_plain_training_of_their_own(evidence):
         "100 ± 0 %",
         "-0.10 ± 0.00 dB",
     ]
-    one_length = claims.gather([row(PLAIN), row(INVARIANCE, 0.5)])
+    one_length = gather([row(PLAIN), row(INVARIANCE, 0.5)])
     assert tables.of_lengths(one_length, "clips") == ""
 
 
