@@ -166,7 +166,7 @@ def _page(result: Reproduction, evidence: Evidence, summary: Mapping[str, Any], 
         f"# Reproduced: {result.experiment}",
         f"Relative to {PLAIN} only, trained for the same {steps} steps:",
         tables.of_chosen(evidence, main),
-        f"{_choosing(evidence)}: the steadiest that is STABILIZED on them by the rule of "
+        f"{_rule_of_strengths(evidence)}: the steadiest that is STABILIZED on them by the rule of "
         f"`metrics.verdict`, the weakest if none is. {interval} "
         f"The baseline prediction has {_mean(groups, BASELINE_PSNR).text(2)} dB, the reference a "
         f"flicker of {_mean(groups, REFERENCE_FLICKER).text(2)} %.",
@@ -213,7 +213,7 @@ def _left_out(groups: Groups) -> list[str]:
     ]
 
 
-def _choosing(evidence: Evidence) -> str:
+def _rule_of_strengths(evidence: Evidence) -> str:
     """What strengths are chosen on, in words."""
     if evidence.has_validation:
         return "Each method has the strength that the validation clips favour"
