@@ -23,27 +23,11 @@ HERE = pathlib.Path(__file__).parent
 ALLOW_GROWTH = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # several processes share the device
 FLOAT32 = "float32"
 OURS = "ktr inside XLA"
-WARPS = [
-    Variant(OP, "warp_op"),
-    Variant(OURS, "warp_ktr", setting={"jit_compile": True}),
-    Variant("ktr outside XLA, auto", "warp_ktr"),
-    Variant("ktr eager, auto", "warp_ktr", setting={"eager": True}),
-]
-TORCH_WARPS = [
-    Variant("torch grid_sample", "warp_torch", "peers"),
-    Variant("kornia warp_affine", "warp_kornia", "peers"),
-]
-STEPS = [
-    Variant(TWICE, "step_keras", setting={"rows": 2}),
-    Variant("plain Keras at B", "step_keras"),
-    Variant("sparse Jacobian at B", "step_ktr"),
-    Variant("transform invariance at B", "step_ktr", setting={"loss": "TransformInvarianceLoss"}),
-    Variant("pair_fraction=0.25", "step_ktr", setting={"pair_fraction": 0.25}),
-]
-OTHER_STEPS = [
-    Variant("two passes and the op", "step_two_passes"),
-    Variant("torch and kornia", "step_torch", "peers"),
-]
+# Those that take a precision; on a GPU the backend "auto" is "op" already.
+WARPS = [v for v in run.WARPS if v.case in ("warp_op", "warp_ktr") and "backend" not in v.given]
+STEPS = [v for v in run.STEPS if v.case in ("step_keras", "step_ktr")]
+TORCH_WARPS = [v for v in run.WARPS if v.case in ("warp_torch", "warp_kornia")]
+OTHER_STEPS = [v for v in run.STEPS if v not in STEPS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +67,7 @@ def groups(scale: Scale) -> Iterator[Group]:
 
 
 def _with_setting(variant: Variant, **setting: Any) -> Variant:
-    return variant._replace(setting={**(variant.setting or {}), **setting})
+    return variant._replace(setting={**variant.given, **setting})
 
 
 def differences(device: str) -> list[dict[str, Any]]:

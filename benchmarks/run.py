@@ -33,6 +33,11 @@ class Variant(NamedTuple):
     environment: str = "main"
     setting: dict[str, Any] | None = None
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that only it gets."""
+        return self.setting or {}
+
 
 class Group(NamedTuple):
     """Variants that are timed in turn, at each of several settings."""
@@ -240,7 +245,7 @@ def in_turn(
 ) -> list[dict]:
     rows, active = [], []
     for worker in workers:
-        answer = worker.ask(prepare={**setting, **(worker.variant.setting or {})})
+        answer = worker.ask(prepare={**setting, **worker.variant.given})
         row = {"group": group.name, "label": worker.variant.label, "setting": setting}
         row |= {"reference": group.reference}
         rows.append(row)

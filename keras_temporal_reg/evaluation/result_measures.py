@@ -39,11 +39,10 @@ class DecodedFrames:
 
     def motion(self, index: int, method: str) -> Motion:
         """Flow to a frame from the frame before it, and where to trust it."""
-        forward = self.flow(index, method)
-        backward = optical_flow.estimate(self._luma_of(index), self._luma_of(index - 1), method)
-        mask = optical_flow.trust_mask(forward, backward)
         # As tensors, since each measure of each result would convert them, which copies them.
-        return tf.constant(forward), tf.constant(mask)
+        forward = tf.constant(self.flow(index, method))
+        backward = optical_flow.estimate(self._luma_of(index), self._luma_of(index - 1), method)
+        return forward, tf.constant(optical_flow.trust_mask(forward, backward))
 
     def _luma_of(self, index: int) -> np.ndarray:
         if index not in self._luma:

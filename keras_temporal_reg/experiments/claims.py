@@ -29,8 +29,6 @@ from keras_temporal_reg.experiments.statistics import (
     Row,
     difference,
     estimate,
-    excess_removed,
-    main_key,
     of_group,
     ratio,
     strengths_of,
@@ -148,11 +146,10 @@ def _psnr_gain(evidence: Evidence) -> Iterator[tuple[bool, str]]:
         chosen = evidence.picked(clips, functools.partial(_highest_psnr, methods=(method,)))
         if chosen is None:
             continue
-        gain = difference(chosen.group, chosen.plain, "psnr")
-        flicker = ratio(chosen.group, chosen.plain, "flicker")
+        gain = chosen.psnr
         yield (
-            gain.low > 0 and flicker.high < 1,
-            f"{clips}: {chosen} has {gain.text(2, '+')} dB and flicker {flicker} times",
+            gain.low > 0 and chosen.flicker.high < 1,
+            f"{clips}: {chosen} has {gain.text(2, '+')} dB and flicker {chosen.flicker} times",
         )
 
 
@@ -160,10 +157,7 @@ def _highest_psnr(groups: Groups, methods: Sequence[str], size: int | None = Non
     """Which of some methods, at which strength, has the highest PSNR, at the main length and a data
     size, by default the first.
     """
-    like = main_key(groups)
-    if size is not None:
-        like = like._replace(data=size)
-    keys = [key for method in methods for key in strengths_of(groups, method, like)]
+    keys = [key for method in methods for key in strengths_of(groups, method, size)]
     return max(keys, key=lambda key: of_group(groups[key], "psnr").mean, default=None)
 
 
@@ -234,8 +228,7 @@ def _small_data_gain(evidence: Evidence) -> Iterator[tuple[bool | None, str]]:
 
 def _kept_psnr(evidence: Evidence) -> Iterator[tuple[bool, str]]:
     for clips, chosen in _tested(evidence, REGULARIZERS):
-        flicker = ratio(chosen.group, chosen.plain, "flicker")
-        psnr = difference(chosen.group, chosen.plain, "psnr")
+        flicker, psnr = chosen.flicker, chosen.psnr
         yield (
             flicker.mean <= 1 - LEAST_FALL and flicker.high < 1 and psnr.mean >= -PSNR_LOST,
             f"{clips}: {chosen} has flicker {flicker} times at {psnr.text(2, '+')} dB",
@@ -248,9 +241,7 @@ def _goal(limit: float, excess: float | None) -> Callable[[Evidence], Iterator[t
             best = evidence.best_blend(clips)
             if best is None:
                 continue
-            flicker = ratio(best.group, best.plain, "flicker")
-            psnr = difference(best.group, best.plain, "psnr")
-            removed = excess_removed(best.group, best.plain)
+            flicker, psnr, removed = best.flicker, best.psnr, best.excess_removed
             holds = flicker.mean <= limit and psnr.mean >= -PSNR_LOST
             yield (
                 holds and (excess is None or removed.mean >= excess),

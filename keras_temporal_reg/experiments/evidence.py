@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from keras_temporal_reg.experiments.configs import BLENDS
 from keras_temporal_reg.experiments.statistics import (
     VALIDATION,
+    Estimate,
     Group,
     Groups,
     Key,
     Row,
     choose,
+    difference,
+    excess_removed,
     group_rows,
     joined,
     main_key,
+    ratio,
     sets_of,
     strengths_of,
     verdict,
@@ -61,6 +66,21 @@ class Chosen(NamedTuple):
     def is_plain(self) -> bool:
         """Whether it is the baseline itself."""
         return self.keys == (self.keys[0].plain,)
+
+    @property
+    def flicker(self) -> Estimate:
+        """Flicker, as a share of the baseline's."""
+        return ratio(self.group, self.plain, "flicker")
+
+    @property
+    def psnr(self) -> Estimate:
+        """PSNR above the baseline's, in dB."""
+        return difference(self.group, self.plain, "psnr")
+
+    @property
+    def excess_removed(self) -> Estimate:
+        """The share of the baseline's excess flicker that is gone."""
+        return excess_removed(self.group, self.plain)
 
 
 class Evidence(NamedTuple):
@@ -109,13 +129,8 @@ class Evidence(NamedTuple):
         """For each data size, each method at the strength that other clips favour, at the main
         length.
         """
-
-        def pick(groups: Groups, method: str, size: int) -> Key | None:
-            like = main_key(groups)._replace(data=size)
-            return choose(groups, strengths_of(groups, method, like))
-
         found = [
-            self.picked(clips, lambda groups, m=method, s=size: pick(groups, m, s))
+            self.picked(clips, functools.partial(_favoured, method=method, size=size))
             for size in self.sizes
             for method in methods
         ]
@@ -125,8 +140,7 @@ class Evidence(NamedTuple):
         """The blend, with its share, that other clips favour; see `statistics.choose`."""
 
         def pick(groups: Groups) -> Key | None:
-            main = main_key(groups)
-            of_each = (choose(groups, strengths_of(groups, blend, main)) for blend in BLENDS)
+            of_each = (_favoured(groups, blend) for blend in BLENDS)
             return choose(groups, [key for key in of_each if key is not None])
 
         return self.picked(clips, pick)
@@ -155,6 +169,10 @@ def gather(rows: Sequence[Row]) -> Evidence:
 
     folds = [fold([n for n in main if n != name], name.__eq__) for name in main]
     return Evidence([*folds, fold(main, lambda name: name not in main)], tests)
+
+
+def _favoured(groups: Groups, method: str, size: int | None = None) -> Key | None:
+    return choose(groups, strengths_of(groups, method, size))
 
 
 def named(key: Key) -> str:

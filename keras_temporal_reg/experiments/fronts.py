@@ -45,7 +45,7 @@ def points(groups: Groups, method: str) -> dict[int, list[Point]]:
     if not groups:
         return {}
     plain = main_key(groups)
-    keys = strengths_of(groups, method, plain)
+    keys = strengths_of(groups, method)
     seeds = set(groups.get(plain, {})).intersection(*(groups[key] for key in keys))
     found: dict[int, list[Point]] = {}
     for seed in sorted(seeds) if keys else ():

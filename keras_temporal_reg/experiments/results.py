@@ -262,7 +262,7 @@ def _fronts(groups: Groups) -> Any:
     figure = Figure(figsize=(9, 6), layout="constrained")
     axis = figure.subplots()
     for number, method in enumerate(dict.fromkeys(key.method for key in groups)):
-        keys = strengths_of(groups, method, main_key(groups))
+        keys = strengths_of(groups, method)
         if method == PLAIN or not keys:
             continue
         means = fronts.mean(fronts.points(groups, method))

@@ -189,11 +189,15 @@ def main_key(groups: Groups) -> Key:
     return next(iter(groups)).plain
 
 
-def strengths_of(groups: Groups, method: str, like: Key) -> list[Key]:
-    """A method at all of its strengths, the weakest first, at the length and data size of a key."""
-    return sorted(
-        key for key in groups if key == like._replace(method=method, strength=key.strength)
-    )
+def strengths_of(
+    groups: Groups, method: str, size: int | None = None, steps: int | None = None
+) -> list[Key]:
+    """A method at all of its strengths, the weakest first, at a data size and a length, by default
+    those of the main key.
+    """
+    main = main_key(groups)
+    at = (main.steps if steps is None else steps, main.data if size is None else size)
+    return sorted(key for key in groups if key.method == method and (key.steps, key.data) == at)
 
 
 def choose(validation: Groups, keys: Sequence[Key]) -> Key | None:

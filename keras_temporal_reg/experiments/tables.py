@@ -11,13 +11,10 @@ from keras_temporal_reg.experiments.configs import PLAIN
 from keras_temporal_reg.experiments.evidence import Chosen, Evidence
 from keras_temporal_reg.experiments.statistics import (
     MEASURES,
-    Group,
     Groups,
     difference,
-    excess_removed,
     main_key,
     of_group,
-    ratio,
     strengths_of,
     verdict,
 )
@@ -84,8 +81,8 @@ def of_lengths(evidence: Evidence, clips: str) -> str:
         if plain not in groups:
             continue
         longer = difference(groups[plain], groups[main], "psnr").text(2, "+")
-        for key in strengths_of(groups, "blend", plain):
-            cells = _compared(groups[key], groups[plain])[:3]
+        for key in strengths_of(groups, "blend", steps=steps):
+            cells = _of_chosen(Chosen((key,), groups[key], groups[plain]))[:3]
             rows.append([str(steps), f"{longer} dB", f"{key.strength:g}", *cells])
     return _table(head, rows)
 
@@ -104,20 +101,15 @@ def of_all(groups: Groups) -> str:
 
 def _of_chosen(chosen: Chosen) -> list[str]:
     """Flicker, excess removed, PSNR and contrast, relative to reconstruction only."""
-    if not chosen.is_plain:
-        return _compared(chosen.group, chosen.plain)
     names = ("flicker", "psnr", "contrast_ratio")
     flicker, psnr, contrast = (of_group(chosen.group, name).text(2) for name in names)
-    return [f"{flicker} %", "", f"{psnr} dB", contrast]
-
-
-def _compared(group: Group, plain: Group) -> list[str]:
-    removed = excess_removed(group, plain).times(100)
+    if chosen.is_plain:
+        return [f"{flicker} %", "", f"{psnr} dB", contrast]
     return [
-        f"x {ratio(group, plain, 'flicker')}",
-        _with_unit(removed.text(0), "%"),
-        _with_unit(difference(group, plain, "psnr").text(2, "+"), "dB"),
-        of_group(group, "contrast_ratio").text(2),
+        f"x {chosen.flicker}",
+        _with_unit(chosen.excess_removed.times(100).text(0), "%"),
+        _with_unit(chosen.psnr.text(2, "+"), "dB"),
+        contrast,
     ]
 
 

@@ -17,8 +17,7 @@ def _groups(*rows):
 
 
 def _chosen(groups, method, steps=2000):
-    like = BASE._replace(steps=steps)
-    return statistics.choose(groups, statistics.strengths_of(groups, method, like))
+    return statistics.choose(groups, statistics.strengths_of(groups, method, steps=steps))
 
 
 def test_an_interval_is_that_of_students_t():
