@@ -19,6 +19,8 @@ from typing import Any
 import run
 from run import OP, TWICE, Group, Variant
 
+from cases import common
+
 HERE = pathlib.Path(__file__).parent
 ALLOW_GROWTH = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # several processes share the device
 FLOAT32 = "float32"
@@ -70,53 +72,66 @@ def _with_setting(variant: Variant, **setting: Any) -> Variant:
     return variant._replace(setting={**variant.given, **setting})
 
 
-def differences(device: str) -> list[dict[str, Any]]:
-    """Values and gradients on a device against those of the CPU outside XLA: the largest
-    difference, in units of the largest value.
-    """
-    import numpy as np
+def checks() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """Warp, pairing and losses with their gradients: functions by name, and their arguments."""
     import tensorflow as tf
 
     import keras_temporal_reg as ktr
-    from cases import common
     from keras_temporal_reg.data import _pairing as pairing
 
     shape = (4, 64, 64, 3)
     images, upstream = (tf.constant(common.pictures(*shape, seed=n)) for n in (0, 1))
     motions = tf.constant(common.motions(shape[0], shape[1]))
+
+    def pair(images: tf.Tensor) -> Any:
+        transform = ktr.RandomAffine(seed=0)
+        return pairing.pair(images, images, transform, seed=tf.constant([0, 1]))[:2]
+
     with tf.device("CPU"):
-        paired = pairing.pair(
-            images, images, transform=ktr.RandomAffine(seed=0), seed=tf.constant([0, 1])
-        )
-        y_true = paired[1]
+        y_true = pair(images)[1]
         y_pred = tf.constant(common.pictures(len(y_true), *shape[1:], seed=2))
 
-    def warp(images: tf.Tensor) -> list[tf.Tensor]:
+    def warp(images: tf.Tensor, upstream: tf.Tensor, motions: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(images)
             warped = ktr.image.transform(images, motions, "bilinear")
-        return [warped, tape.gradient(warped, images, upstream)]
+        return warped, tape.gradient(warped, images, upstream)
 
-    def loss(loss: Any, y_pred: tf.Tensor) -> list[tf.Tensor]:
+    def loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(y_pred)
             value = loss(y_true, y_pred)
-        return [value, tape.gradient(value, y_pred)]
+        return value, tape.gradient(value, y_pred)
 
-    functions: dict[str, tuple[Callable[..., Any], tf.Tensor]] = {"warp": (warp, images)}
-    for each in (ktr.losses.TransformInvarianceLoss, ktr.losses.SparseJacobianLoss):
-        functions[each.__name__] = (functools.partial(loss, each(common.ALPHA)), y_pred)
+    losses = (ktr.losses.TransformInvarianceLoss, ktr.losses.SparseJacobianLoss)
+    return {
+        "warp and its gradient": (warp, (images, upstream, motions)),
+        "paired x and y": (pair, (images,)),
+        **{
+            f"{each.__name__} and its gradient": (
+                functools.partial(loss, each(common.ALPHA)),
+                (y_true, y_pred),
+            )
+            for each in losses
+        },
+    }
+
+
+def differences(device: str) -> list[dict[str, Any]]:
+    """Values and gradients on a device against those of the CPU outside XLA: the largest
+    difference, in units of the largest value.
+    """
+    import tensorflow as tf
+
     found = []
-    for name, (function, argument) in functions.items():
+    for name, (function, arguments) in checks().items():
         with tf.device("CPU"):
-            expected = [t.numpy() for t in tf.function(function, autograph=False)(argument)]
+            expected = [t.numpy() for t in tf.function(function, autograph=False)(*arguments)]
         for compiled in (False, True):
             with tf.device(device):
-                made = tf.function(function, jit_compile=compiled, autograph=False)(argument)
-            errors = [
-                float(np.abs(a.numpy() - b).max() / np.abs(b).max()) for a, b in zip(made, expected)
-            ]
-            found.append({"of": name, "xla": compiled, "value": errors[0], "gradient": errors[1]})
+                made = tf.function(function, jit_compile=compiled, autograph=False)(*arguments)
+            errors = [common.difference(a.numpy(), b) for a, b in zip(made, expected)]
+            found.append({"of": name, "xla": compiled, "differences": errors})
     return found
 
 
@@ -138,8 +153,8 @@ def main() -> None:
     results["differences"] = differences("GPU" if gpus else "CPU")
     for each in results["differences"]:
         print(
-            f"{each['of']}, {'with' if each['xla'] else 'without'} XLA: differs from the CPU by "
-            f"{each['value']:.1e}, its gradient by {each['gradient']:.1e}"
+            f"{each['of']}, {'with' if each['xla'] else 'without'} XLA: differ from the CPU by "
+            + " and ".join(f"{error:.1e}" for error in each["differences"])
         )
     results["cases"] = []
     for group in groups(CPU if options.cpu else GPU):

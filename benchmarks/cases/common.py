@@ -28,5 +28,11 @@ def motions(batch: int, size: int, seed: int = 0) -> np.ndarray:
     return np.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1).astype(np.float32)
 
 
+def difference(result: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, in units of the largest value."""
+    result, expected = (np.asarray(array, np.float64) for array in (result, expected))
+    return float(np.abs(result - expected).max() / np.abs(expected).max())
+
+
 def versions(*packages: str) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in packages}

@@ -19,11 +19,15 @@ def network(policy: str = "float32") -> keras.Model:
     return networks.colorization_unet()
 
 
+def compile_model(model: keras.Model, loss: Any, jit_compile: bool) -> None:
+    model.compile(keras.optimizers.Adam(common.LEARNING_RATE), loss, jit_compile=jit_compile)
+
+
 def prepare(
     model: keras.Model, loss: Any, rows: int, size: int, jit_compile: bool, has_targets: bool = True
 ) -> Callable[[], Any]:
     """One step of `model` on `rows` samples, with targets or, for a teacher, without."""
-    model.compile(keras.optimizers.Adam(common.LEARNING_RATE), loss, jit_compile=jit_compile)
+    compile_model(model, loss, jit_compile)
     x = tf.constant(common.pictures(rows, size, size, 1))
     y = tf.constant(common.pictures(rows, size, size, 2, seed=1))
     batch = (x, y) if has_targets else (x,)

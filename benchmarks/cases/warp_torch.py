@@ -10,7 +10,8 @@ from cases import common
 from cases.torch_devices import DEVICE, finishing
 
 
-def prepare(batch, size, gradient):
+def build(batch, size, gradient):
+    """The warp as a call that may return before its result is there."""
     torch.set_num_threads(2)
     images = torch.from_numpy(common.pictures(batch, size, size, 3)).permute(0, 3, 1, 2)
     images = images.contiguous().to(DEVICE).requires_grad_(gradient)
@@ -28,7 +29,11 @@ def prepare(batch, size, gradient):
             torch.autograd.grad(warped, images, upstream)
         return warped
 
-    return finishing(call)
+    return call
+
+
+def prepare(batch, size, gradient):
+    return finishing(build(batch, size, gradient))
 
 
 version = functools.partial(common.versions, "torch")
