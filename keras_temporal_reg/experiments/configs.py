@@ -88,6 +88,8 @@ BLENDS = {
     "blend": Blend(_BOTH),
     "blend-1-to-3": Blend({INVARIANCE + CONTRAST: 0.25, JACOBIAN + CONTRAST: 0.75}),
     "blend-strong": Blend(_BOTH, alpha=0.97),
+    "blend-strong-1-to-7": Blend({INVARIANCE + CONTRAST: 0.125, JACOBIAN + CONTRAST: 0.875}, 0.97),
+    "blend-strong-sparse-jacobian": Blend({JACOBIAN + CONTRAST: 1.0}, alpha=0.97),
 }
 
 
@@ -245,8 +247,26 @@ _SMALL_DATA = ExperimentConfig(
     channels=8,
     xla=True,
 )
+_RESTORATION = ExperimentConfig(
+    blends=(
+        "blend-transform-invariance",
+        "blend-sparse-jacobian",
+        "blend",
+        "blend-strong-sparse-jacobian",
+    ),
+    base_steps=2000,
+    steps=600,
+    rate=5e-4,
+)
 FULL = {
-    "colorization": ExperimentConfig(xla=True),
+    "colorization": ExperimentConfig(
+        methods=(PLAIN, AUGMENTED, "noise-stability", INVARIANCE, JACOBIAN),
+        blends=tuple(BLENDS),
+        base_steps=2000,
+        rounds=6,
+        rate=3e-4,
+        xla=True,
+    ),
     "small-data": _SMALL_DATA,
     "hdr": ExperimentConfig(alphas=(0.5, 0.9), base_steps=4000, steps=1000, channels=8),
     "finetune": ExperimentConfig(
@@ -260,8 +280,8 @@ FULL = {
         rate=3e-4,
         xla=True,
     ),
-    "super-resolution": ExperimentConfig(base_steps=2000, steps=500, rate=5e-4, channels=32),
-    "denoising": ExperimentConfig(base_steps=800, steps=300, channels=16),
+    "super-resolution": dataclasses.replace(_RESTORATION, channels=32),
+    "denoising": _RESTORATION,
 }
 _QUICK: dict[str, Any] = {
     "methods": _POSTER,
@@ -273,7 +293,13 @@ _QUICK: dict[str, Any] = {
     "frames": 12,
 }
 QUICK = {
-    "colorization": dataclasses.replace(FULL["colorization"], **_QUICK, base_steps=3000, steps=500),
+    "colorization": dataclasses.replace(
+        FULL["colorization"],
+        **_QUICK
+        | {"blends": ("blend-sparse-jacobian", "blend-strong-sparse-jacobian"), "base_steps": 3000},
+        rounds=1,
+        steps=500,
+    ),
     "small-data": dataclasses.replace(_SMALL_DATA, sizes=(2, 8, 32), steps=1000, frames=12),
     "hdr": dataclasses.replace(FULL["hdr"], **_QUICK, base_steps=800, steps=200),
     "finetune": dataclasses.replace(
