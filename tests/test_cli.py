@@ -293,6 +293,7 @@ def test_finetune_passes_its_options_on(capsys, monkeypatch):
     arguments = ["finetune", "a.keras", "--inputs", "b", "--targets", "c", "--output", "d.keras"]
     arguments += ["--strength", "0.5", "--clip", "e", "--reference", "f", "--steps", "4"]
     arguments += ["--members", "plain,transform-invariance", "--keep-members"]
+    arguments += ["--member-alpha", "0.97"]
     arguments += ["--check-numerics", "--restart", "--value-range=-1,1", "--quiet", "--json"]
     assert cli.main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == {"alpha": 0.9, "psnr": None}
@@ -301,6 +302,7 @@ def test_finetune_passes_its_options_on(capsys, monkeypatch):
         strength=0.5,
         members=("plain", "transform-invariance"),
         keep_members=True,
+        member_alpha=0.97,
         clip=Path("e"),
         reference=Path("f"),
         steps=4,

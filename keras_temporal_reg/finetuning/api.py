@@ -227,7 +227,7 @@ def _blend(job: _Job, plot: Path) -> _Blended:
     for name, run in runs.items():
         blending.assign(job.model, values, {strength_search.ORIGINAL: 1.0})
         keras.utils.set_random_seed(config.seed)
-        loss = members.loss_of(name, config.reconstruction, config.contrast)
+        loss = members.loss_of(name, config.reconstruction, config.contrast, config.member_alpha)
         trainings[name] = _train(job, name, loss, run)
         values[name] = members.values_of(job.model)
     low, high = job.value_range.values[-2:]
@@ -247,6 +247,7 @@ def _blend(job: _Job, plot: Path) -> _Blended:
             clips,
             baseline_psnr,
             strength=strength,
+            alphas={name: config.member_alpha for name in runs if name != PLAIN},
             value_range=high - low,
             judge=judge,
             batches=_statistics(job),

@@ -135,12 +135,17 @@ class FinetuneConfig(CommandConfig):
     )
     members: tuple[str, ...] = option(
         MEMBERS,
-        f"fine-tunings to blend: some of {', '.join(MEMBERS)}, the regularized ones with alpha "
-        f"{MEMBER_ALPHA:g}",
+        f"fine-tunings to blend: some of {', '.join(MEMBERS)}",
         check_members,
         setting=list,
         parse=parse_words,
         metavar="NAME,NAME",
+    )
+    member_alpha: float = option(
+        MEMBER_ALPHA,
+        "strength of the regularizer of these fine-tunings, in (0, 1)",
+        lambda name, value: checks.fraction(name, value, "(", ")"),
+        parse=float,
     )
     keep_members: bool = option(
         False,

@@ -68,13 +68,16 @@ def transform_of(transform: RandomAffine | None, seed: int) -> RandomAffine:
     return type(transform).from_config({**transform.get_config(), "seed": seed})
 
 
-def loss_of(name: str, reconstruction: Any = "mse", contrast: float = DEFAULT_CONTRAST) -> Any:
+def loss_of(
+    name: str,
+    reconstruction: Any = "mse",
+    contrast: float = DEFAULT_CONTRAST,
+    alpha: float = MEMBER_ALPHA,
+) -> Any:
     """The loss that a member is trained with."""
     if name == PLAIN:
         return training.LOSSES[METHODS[0]](alpha=0.0, reconstruction=reconstruction)
-    return training.LOSSES[name](
-        alpha=MEMBER_ALPHA, reconstruction=reconstruction, contrast=contrast
-    )
+    return training.LOSSES[name](alpha, reconstruction=reconstruction, contrast=contrast)
 
 
 def values_of(model: keras.Model) -> list[np.ndarray]:
@@ -91,6 +94,7 @@ def choose_strength(
     stills: Sequence[validation_clips.Still] = (),
     strength: float | str = AUTO,
     members: Sequence[str] | Mapping[str, Any] = MEMBERS,
+    member_alpha: float = MEMBER_ALPHA,
     reconstruction: Any = "mse",
     contrast: float = DEFAULT_CONTRAST,
     steps: int = 500,
@@ -124,6 +128,8 @@ def choose_strength(
             between them the share of the flicker taken away.
         members: names of fine-tunings, of ``"plain"``, ``"sparse-jacobian"`` and
             ``"transform-invariance"``; or a mapping from names to losses.
+        member_alpha: strength of the regularizer of these fine-tunings, in (0, 1); not used where
+            `members` holds losses.
         reconstruction: the reconstruction loss, as in the losses.
         contrast: weight of the term that keeps the contrast.
         steps: of each fine-tuning, at least 1.
@@ -153,7 +159,7 @@ def choose_strength(
     """
     strength = strength_or_auto("strength", strength)
     _check_numbers(steps, seed, learning_rate, pair_fraction, value_range)
-    losses = _losses(members, reconstruction, contrast)
+    losses = _losses(members, member_alpha, reconstruction, contrast)
     keras.utils.set_random_seed(seed)  # for what `make_input` draws
     clips = validation_clips.gather(clip, reference, stills, make_input, seed)
     motion = RandomAffine(seed=seed) if transform is None else transform
@@ -261,7 +267,7 @@ def _check_numbers(
 
 
 def _losses(
-    members: Sequence[str] | Mapping[str, Any], reconstruction: Any, contrast: float
+    members: Sequence[str] | Mapping[str, Any], alpha: float, reconstruction: Any, contrast: float
 ) -> dict[str, Any]:
     if isinstance(members, Mapping):
         if not {*members} - {PLAIN} or strength_search.ORIGINAL in members:
@@ -271,4 +277,5 @@ def _losses(
             )
         return dict(members)
     check_members("members", members)
-    return {name: loss_of(name, reconstruction, contrast) for name in members}
+    alpha = validation.fraction("member_alpha", alpha, "(", ")")
+    return {name: loss_of(name, reconstruction, contrast, alpha) for name in members}

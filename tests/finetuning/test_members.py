@@ -105,10 +105,14 @@ def test_each_member_starts_from_the_same_weights_and_the_model_gets_the_blend(h
     assert choice.alpha == pytest.approx(members.MEMBER_ALPHA * regularized)
 
 
-def test_the_losses_of_the_members_have_their_settings(hand_made):
-    choose(reconstruction="mae", contrast=0.2, pair_fraction=0.5)
+@pytest.mark.parametrize("strong", [0.9, 0.97])
+def test_the_losses_of_the_members_have_their_settings(hand_made, strong):
+    given = {} if strong == members.MEMBER_ALPHA else {"member_alpha": strong}
+    choice = choose(reconstruction="mae", contrast=0.2, pair_fraction=0.5, **given)
+    regularized = sum(w for name, w in choice.weights.items() if name != "plain")
+    assert choice.alpha == pytest.approx(strong * regularized)
     kinds = (losses.SparseJacobianLoss, losses.SparseJacobianLoss, losses.TransformInvarianceLoss)
-    for (_, wrapper, loss, _), kind, alpha in zip(hand_made, kinds, (0.0, 0.9, 0.9)):
+    for (_, wrapper, loss, _), kind, alpha in zip(hand_made, kinds, (0.0, strong, strong)):
         settings = loss.get_config()
         assert type(loss) is kind and settings["alpha"] == alpha
         assert settings["reconstruction"] == "mae"
@@ -249,6 +253,7 @@ SHOTS = np.random.default_rng(0).random((3, 24, 24, 3)).astype(np.float32)
         ({"members": ()}, r"^members must be some of .* Received: \(\)"),
         ({"members": ("plain",)}, r"^members must be .* one of the regularizers among them"),
         ({"members": ("sparse-jacobian",) * 2}, r"^members must be some of .*, each once"),
+        ({"member_alpha": 1.0}, r"^member_alpha must be a number in \(0, 1\)\. Received: 1\.0"),
         ({"members": "sparse-jacobian"}, r"^members must be some of .* Received: 'sparse-jacob"),
         ({"members": {}}, r"^members must hold a loss besides 'plain'.* Received: none"),
         ({"members": {"original": None}}, r"^members must hold .* none named 'original'"),
