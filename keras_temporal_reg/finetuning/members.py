@@ -163,6 +163,7 @@ def choose_strength(
     keras.utils.set_random_seed(seed)  # for what `make_input` draws
     clips = validation_clips.gather(clip, reference, stills, make_input, seed)
     motion = RandomAffine(seed=seed) if transform is None else transform
+    trials = strength_search.evaluations([*losses], strength)
     validation_clips.check_results(model, clips)
 
     def train(name: str, advance: training.Advance) -> None:
@@ -192,9 +193,7 @@ def choose_strength(
                 alphas={name: float(getattr(loss, "alpha", 0.0)) for name, loss in losses.items()},
                 value_range=value_range,
                 batches=statistics_batches(model, dataset),
-                advance=start(
-                    "choosing the blend", strength_search.evaluations([*losses], strength)
-                ),
+                advance=start("choosing the blend", trials),
             )
     except BaseException:
         restore()
