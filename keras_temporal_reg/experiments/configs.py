@@ -57,14 +57,15 @@ class Method(NamedTuple):
 PLAIN, AUGMENTED = "reconstruction", "augmentation"
 INVARIANCE, JACOBIAN = "transform-invariance", "sparse-jacobian"
 CONTRAST = "-contrast"
+KEPT_CONTRAST = 0.1  # weight of the term that keeps the contrast, in methods of that name
 METHODS = {
     PLAIN: Method(),
     AUGMENTED: Method(augmented=True),
     "noise-stability": Method(INVARIANCE, noise=True),
     INVARIANCE: Method(INVARIANCE),
     JACOBIAN: Method(JACOBIAN),
-    INVARIANCE + CONTRAST: Method(INVARIANCE, contrast=0.1),
-    JACOBIAN + CONTRAST: Method(JACOBIAN, contrast=0.1),
+    INVARIANCE + CONTRAST: Method(INVARIANCE, contrast=KEPT_CONTRAST),
+    JACOBIAN + CONTRAST: Method(JACOBIAN, contrast=KEPT_CONTRAST),
 }
 REGULARIZERS = (INVARIANCE, JACOBIAN)  # those of the paper
 

@@ -14,6 +14,7 @@ from keras_temporal_reg.experiments.claims import Claim
 from keras_temporal_reg.experiments.configs import (
     BLENDS,
     CONVERGED,
+    KEPT_CONTRAST,
     METHODS,
     PLAIN,
     ExperimentConfig,
@@ -172,6 +173,7 @@ def _page(result: Reproduction, evidence: Evidence, summary: Mapping[str, Any], 
         f"flicker of {_mean(groups, REFERENCE_FLICKER).text(2)} %.",
         *([_HDR_NOTE] if result.experiment == "hdr" else []),
         *_left_out(groups),
+        *_list_of_blends(groups),
         "The clips:",
         _list_of_sets(evidence),
         *(["## On other clips", tables.of_other_sets(evidence, others)] if others else []),
@@ -199,6 +201,24 @@ def _page(result: Reproduction, evidence: Evidence, summary: Mapping[str, Any], 
         tables.of_all(groups),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _list_of_blends(groups: Groups) -> list[str]:
+    """What the blends are averages of."""
+    compared = dict.fromkeys(key.method for key in groups if key.method in BLENDS)
+    if not compared:
+        return []
+    lines = []
+    for name in compared:
+        parts, alpha = BLENDS[name]
+        shares = [f"{share:g} {member}" for member, share in parts.items()]
+        lines.append(f"- {name}: {' + '.join(shares)}, alpha {alpha:g}")
+    return [
+        f"Blends average weights: of {PLAIN} only, and with the share that is their strength of "
+        f"the following, whose losses keep the contrast by `contrast={KEPT_CONTRAST:g}` where "
+        f"their names say so:",
+        "\n".join(lines),
+    ]
 
 
 def _left_out(groups: Groups) -> list[str]:

@@ -90,6 +90,7 @@ def test_a_page_of_one_seed_says_so(tmp_path):
     results.write(result, configs.FULL["colorization"])
     page = (tmp_path / "results.md").read_text()
     assert "One seed" in page and "±" not in page
+    assert "- blend: 0.5 transform-invariance-contrast + 0.5 sparse-jacobian-contrast" in page
     assert (tmp_path / "fronts.png").stat().st_size > 5000
 
 
