@@ -25,8 +25,7 @@ def of_chosen(evidence: Evidence, clips: str) -> str:
     head = ["", "flicker", "excess removed", "PSNR", "contrast", "needs at inference", "verdict"]
     rows = []
     for chosen in evidence.chosen(clips, _methods(evidence.tests[clips])):
-        stills = f", {chosen.keys[0].data} stills" if len(evidence.sizes) > 1 else ""
-        rows.append([f"{chosen}{stills}", *_of_chosen(chosen), _needs(chosen), _outcome(chosen)])
+        rows.append([f"{chosen}{_stills(evidence, chosen)}", *_of_chosen(chosen), _needs(chosen), _outcome(chosen)])
     return _table(head, rows)
 
 
@@ -37,11 +36,16 @@ def of_other_sets(evidence: Evidence, names: Sequence[str]) -> str:
         head += ["strength", f"flicker, {name}", f"PSNR, {name}"]
     for method in _methods(evidence.tests[names[0]]):
         for each in zip(*(evidence.chosen(name, [method]) for name in names)):
-            cells = [method]
+            cells = [f"{method}{_stills(evidence, each[0])}"]
             for chosen in each:
                 cells += [str(chosen).removeprefix(method).strip(), *_of_chosen(chosen)[::2]]
             rows.append(cells)
     return _table(head, rows)
+
+
+def _stills(evidence: Evidence, chosen: Chosen) -> str:
+    """The size of the training data, where there are several."""
+    return f", {chosen.keys[0].data} stills" if len(evidence.sizes) > 1 else ""
 
 
 def of_fronts(groups: Groups) -> str:

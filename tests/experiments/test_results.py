@@ -102,9 +102,12 @@ def test_filters_that_are_left_out_are_named(tmp_path):
 
 
 def test_data_sizes_are_plotted_where_there_are_several(tmp_path):
-    rows = tuple(row(method, data=data) for data in (2, 8) for method in (PLAIN, "augmentation"))
+    sets = ("clips", "stills")
+    rows = tuple(
+        row(method, data=data, sets=sets) for data in (2, 8) for method in (PLAIN, "augmentation")
+    )
     result = results.Reproduction("small-data", rows, (), (), tmp_path, 0, 0.0)
     results.write(result, configs.FULL["small-data"])
     page = (tmp_path / "results.md").read_text()
-    assert "data-size.png" in page and "| augmentation, 8 stills |" in page
+    assert "data-size.png" in page and page.count("| augmentation, 8 stills |") == 2
     assert (tmp_path / "data-size.png").stat().st_size > 5000
