@@ -16,18 +16,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
-from gpu import CPU, FLOAT32, GPU, Scale, checks
-from run import TWICE
+from gpu import CPU, FLOAT32, GPU, STEPS, Scale, checks
 
 import keras_temporal_reg as ktr
-from cases import common, step_ktr, steps
-
-PLAIN, QUARTER = "plain Keras at B", "pair_fraction=0.25"
-REGULARIZED: dict[str, dict[str, Any]] = {
-    "sparse Jacobian at B": {},
-    "transform invariance at B": {"loss": "TransformInvarianceLoss"},
-    QUARTER: {"pair_fraction": 0.25},
-}
+from cases import common, step_ktr, steps, warps
 
 Exported = dict[str, Any]
 
@@ -56,14 +48,12 @@ def exported_checks() -> Iterator[Exported]:
 
 
 def exported_warps(scale: Scale) -> Iterator[Exported]:
+    # No partial: TensorFlow takes the arguments of its traced functions by their names.
     def forward(images: tf.Tensor, motions: tf.Tensor) -> tf.Tensor:
         return ktr.image.transform(images, motions, interpolation="bilinear")
 
     def both(images: tf.Tensor, upstream: tf.Tensor, motions: tf.Tensor) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            warped = forward(images, motions)
-        return warped, tape.gradient(warped, images, upstream)
+        return warps.with_gradient(forward, images, upstream, motions)
 
     for dtype in scale.dtypes:
         for batch, size in scale.warps:
@@ -85,20 +75,21 @@ def exported_warps(scale: Scale) -> Iterator[Exported]:
 def exported_steps(scale: Scale) -> Iterator[Exported]:
     for policy in scale.policies:
         for batch, size in scale.steps:
-            for label in (PLAIN, TWICE, *REGULARIZED):
+            for variant in STEPS:
                 tf.keras.backend.clear_session()
-                if label in REGULARIZED:
-                    model, loss = step_ktr.build(**REGULARIZED[label], policy=policy)
+                given = dict(variant.given)
+                rows = batch * given.pop("rows", 1)
+                if variant.case == "step_ktr":
+                    model, loss = step_ktr.build(**given, policy=policy)
                 else:
                     model, loss = steps.network(policy), "mse"
                 steps.compile_model(model, loss, jit_compile=True)
                 model.optimizer.build(model.trainable_variables)
-                rows = 2 * batch if label == TWICE else batch
                 drawn = [((rows, size, size, n), n - 1, FLOAT32) for n in (1, 2)]
                 arguments = tuple(tf.constant(common.pictures(*s, seed=n)) for s, n, _ in drawn)
                 yield {
                     "group": "training step",
-                    "label": label,
+                    "label": variant.label,
                     "setting": {"batch": batch, "size": size, "precision": policy},
                     "arguments": drawn,
                     **export(_train_step(model), arguments),

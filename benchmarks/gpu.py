@@ -77,6 +77,7 @@ def checks() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
     import tensorflow as tf
 
     import keras_temporal_reg as ktr
+    from cases import warps
     from keras_temporal_reg.data import _pairing as pairing
 
     shape = (4, 64, 64, 3)
@@ -91,11 +92,7 @@ def checks() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
         y_true = pair(images)[1]
         y_pred = tf.constant(common.pictures(len(y_true), *shape[1:], seed=2))
 
-    def warp(images: tf.Tensor, upstream: tf.Tensor, motions: tf.Tensor) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            warped = ktr.image.transform(images, motions, "bilinear")
-        return warped, tape.gradient(warped, images, upstream)
+    bilinear = functools.partial(ktr.image.transform, interpolation="bilinear")
 
     def loss(loss: Any, y_true: tf.Tensor, y_pred: tf.Tensor) -> Any:
         with tf.GradientTape() as tape:
@@ -105,7 +102,10 @@ def checks() -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
 
     losses = (ktr.losses.TransformInvarianceLoss, ktr.losses.SparseJacobianLoss)
     return {
-        "warp and its gradient": (warp, (images, upstream, motions)),
+        "warp and its gradient": (
+            functools.partial(warps.with_gradient, bilinear),
+            (images, upstream, motions),
+        ),
         "paired x and y": (pair, (images,)),
         **{
             f"{each.__name__} and its gradient": (

@@ -10,6 +10,19 @@ import tensorflow as tf
 from cases import common, devices
 
 
+def with_gradient(
+    warp: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    upstream: tf.Tensor,
+    motions: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The warped images, and the gradient by the images."""
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        warped = warp(images, motions)
+    return warped, tape.gradient(warped, images, upstream)
+
+
 def prepare(
     warp: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     batch: int,
@@ -27,10 +40,7 @@ def prepare(
         return warp(images, motions)
 
     def both(images: tf.Tensor, motions: tf.Tensor) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            warped = warp(images, motions)
-        return warped, tape.gradient(warped, images, upstream)
+        return with_gradient(warp, images, upstream, motions)
 
     call = both if gradient else forward
     if not eager:

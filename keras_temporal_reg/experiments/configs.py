@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.finetuning.config import (
     AUTO,
+    DEFAULT_CONTRAST,
     MEMBER_ALPHA,
     MEMBERS,
     FinetuneConfig,
@@ -57,15 +58,14 @@ class Method(NamedTuple):
 PLAIN, AUGMENTED = "reconstruction", "augmentation"
 INVARIANCE, JACOBIAN = "transform-invariance", "sparse-jacobian"
 CONTRAST = "-contrast"
-KEPT_CONTRAST = 0.1  # weight of the term that keeps the contrast, in methods of that name
 METHODS = {
     PLAIN: Method(),
     AUGMENTED: Method(augmented=True),
     "noise-stability": Method(INVARIANCE, noise=True),
     INVARIANCE: Method(INVARIANCE),
     JACOBIAN: Method(JACOBIAN),
-    INVARIANCE + CONTRAST: Method(INVARIANCE, contrast=KEPT_CONTRAST),
-    JACOBIAN + CONTRAST: Method(JACOBIAN, contrast=KEPT_CONTRAST),
+    INVARIANCE + CONTRAST: Method(INVARIANCE, contrast=DEFAULT_CONTRAST),
+    JACOBIAN + CONTRAST: Method(JACOBIAN, contrast=DEFAULT_CONTRAST),
 }
 REGULARIZERS = (INVARIANCE, JACOBIAN)  # those of the paper
 

@@ -14,7 +14,6 @@ from keras_temporal_reg.experiments.claims import Claim
 from keras_temporal_reg.experiments.configs import (
     BLENDS,
     CONVERGED,
-    KEPT_CONTRAST,
     METHODS,
     PLAIN,
     ExperimentConfig,
@@ -37,6 +36,7 @@ from keras_temporal_reg.experiments.statistics import (
     strengths_of,
     verdict,
 )
+from keras_temporal_reg.finetuning.config import DEFAULT_CONTRAST
 from keras_temporal_reg.io import atomic, jsonable
 
 _HDR_NOTE = (
@@ -215,8 +215,8 @@ def _list_of_blends(groups: Groups) -> list[str]:
         lines.append(f"- {name}: {' + '.join(shares)}, alpha {alpha:g}")
     return [
         f"Blends average weights: of {PLAIN} only, and with the share that is their strength of "
-        f"the following, whose losses keep the contrast by `contrast={KEPT_CONTRAST:g}` where "
-        f"their names say so:",
+        f"the following, whose losses keep the contrast by `contrast={DEFAULT_CONTRAST:g}` where "
+        "their names say so:",
         "\n".join(lines),
     ]
 

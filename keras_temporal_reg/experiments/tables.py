@@ -25,7 +25,14 @@ def of_chosen(evidence: Evidence, clips: str) -> str:
     head = ["", "flicker", "excess removed", "PSNR", "contrast", "needs at inference", "verdict"]
     rows = []
     for chosen in evidence.chosen(clips, _methods(evidence.tests[clips])):
-        rows.append([f"{chosen}{_stills(evidence, chosen)}", *_of_chosen(chosen), _needs(chosen), _outcome(chosen)])
+        rows.append(
+            [
+                f"{chosen}{_stills(evidence, chosen)}",
+                *_of_chosen(chosen),
+                _needs(chosen),
+                _outcome(chosen),
+            ]
+        )
     return _table(head, rows)
 
 

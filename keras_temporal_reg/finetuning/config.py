@@ -144,7 +144,7 @@ class FinetuneConfig(CommandConfig):
     member_alpha: float = option(
         MEMBER_ALPHA,
         "strength of the regularizer of these fine-tunings, in (0, 1)",
-        lambda name, value: checks.fraction(name, value, "(", ")"),
+        _share("(", ")"),
         parse=float,
     )
     keep_members: bool = option(

@@ -126,7 +126,12 @@ def test_settings_do_not_depend_on_what_follows_the_training(no_extra, monkeypat
     assert FinetuneConfig().settings() == FinetuneConfig(alpha=0.8).settings()
     monkeypatch.undo()
     assert FinetuneConfig().settings() == expected
-    for options in ({"alpha": 0.8}, {"member_alpha": 0.97}, {"steps": 3}):
+    for options in (
+        {"alpha": 0.8},
+        {"members": ("plain", "sparse-jacobian")},
+        {"member_alpha": 0.97},
+        {"steps": 3},
+    ):
         assert FinetuneConfig(**options).settings() != expected
 
 
