@@ -248,13 +248,14 @@ _SMALL_DATA = ExperimentConfig(
     channels=8,
     xla=True,
 )
+_EACH_KIND = (
+    "blend-transform-invariance",
+    "blend-sparse-jacobian",
+    "blend",
+    "blend-strong-sparse-jacobian",
+)
 _RESTORATION = ExperimentConfig(
-    blends=(
-        "blend-transform-invariance",
-        "blend-sparse-jacobian",
-        "blend",
-        "blend-strong-sparse-jacobian",
-    ),
+    blends=_EACH_KIND,
     base_steps=2000,
     steps=600,
     rate=5e-4,
@@ -269,7 +270,13 @@ FULL = {
         xla=True,
     ),
     "small-data": _SMALL_DATA,
-    "hdr": ExperimentConfig(alphas=(0.5, 0.9), base_steps=4000, steps=1000, channels=8),
+    "hdr": ExperimentConfig(
+        alphas=(0.5, 0.9),
+        blends=_EACH_KIND,
+        steps=1000,
+        rate=5e-4,
+        channels=8,
+    ),
     "finetune": ExperimentConfig(
         methods=(PLAIN, INVARIANCE, JACOBIAN),
         alphas=(0.8, 0.9),
