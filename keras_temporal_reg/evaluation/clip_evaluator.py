@@ -269,15 +269,13 @@ class ClipEvaluator:
             [i for i, n in enumerate(numbers) if self._is_sampled(n, step) and i not in cuts]
             for step in (self.flow_step, self._pairs_apart(TOF_PAIRS))
         )
-        motions: dict[int, Motion]
         if self.clip.motion is None:
-            estimate = functools.partial(scene.motion, method=self.config.flow_method)
-            motions = dict(zip(sampled, pool.map(estimate, sampled)))
+            motion = scene.motion(sampled, self.config.flow_method, pool)
         else:
-            known = self.clip.motion
-            motions = {i: (known[n - 1], None) for i, n in enumerate(numbers) if n > 0}
+            ends = [i for i, n in enumerate(numbers) if n > 0]
+            motion = Motion(ends, self.clip.motion[[numbers[i] - 1 for i in ends]])
         flows = dict(zip(compared, pool.map(scene.flow, compared)))
-        return Truth(target, decoded[compared_name], motions, flows, cuts)
+        return Truth(target, decoded[compared_name], motion, flows, cuts)
 
     def _find_cuts(self, scene: DecodedFrames) -> list[int]:
         """The frames of a chunk that start a new shot."""

@@ -16,7 +16,7 @@ from keras_temporal_reg.io import atomic, image_files, video
 
 PANELS = ("input", "plain", "stabilized", "ground truth")
 GAIN = 8.0  # amplification of flicker
-_PLAYER_CRF = 27  # of H.264, coarse: a notebook stays small
+_PLAYER_CRF = "27"  # of H.264, coarse: a notebook stays small
 
 
 class Row(NamedTuple):
@@ -87,7 +87,7 @@ def player(clips: Mapping[str, np.ndarray], rate: int = 12, scale: int = 2) -> s
     height = max(clip.shape[1] for clip in clips.values()) * scale
     with tempfile.TemporaryDirectory(prefix="ktr-") as folder:
         path = Path(folder) / "clips.mp4"
-        with video.writer(path, Fraction(rate), crf=_PLAYER_CRF) as add:
+        with video.writer(path, Fraction(rate), options={"crf": _PLAYER_CRF}) as add:
             for frames in zip(*clips.values()):
                 cells = [
                     _labelled(image_files.to_uint8(f), name, height, f.shape[1] * scale, scale)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,9 +18,21 @@ from keras_temporal_reg.evaluation import optical_flow
 from keras_temporal_reg.evaluation.ssim import ssim_of_frame
 from keras_temporal_reg.io import image_files
 from keras_temporal_reg.metrics._image import decibels
+from keras_temporal_reg.metrics._warping import update_together
 
-# Flow or transforms, and where to trust them.
-Motion = tuple["np.ndarray | tf.Tensor", "np.ndarray | tf.Tensor | None"]
+
+class Motion(NamedTuple):
+    """The motion of the scene to some frames of a chunk, each from the frame before.
+
+    Attributes:
+        ends: indices of these frames, in increasing order.
+        motion: ``(pairs, 8)`` transforms or ``(pairs, height, width, 2)`` flow, float32.
+        mask: ``(pairs, height, width)``, 1 where it can be trusted. None: 1 everywhere.
+    """
+
+    ends: list[int]
+    motion: tf.Tensor | np.ndarray | None = None
+    mask: tf.Tensor | np.ndarray | None = None
 
 
 class DecodedFrames:
@@ -37,12 +52,16 @@ class DecodedFrames:
         """Flow to a frame from the frame before it."""
         return optical_flow.estimate(self._luma_of(index - 1), self._luma_of(index), method)
 
-    def motion(self, index: int, method: str) -> Motion:
-        """Flow to a frame from the frame before it, and where to trust it."""
-        # As tensors, since each measure of each result would convert them, which copies them.
-        forward = tf.constant(self.flow(index, method))
+    def motion(self, ends: Sequence[int], method: str, pool: Executor) -> Motion:
+        """Flow to some frames from the frames before them, and where to trust it."""
+        found = [*pool.map(functools.partial(self._trusted_flow, method=method), ends)]
+        # As tensors, since each result would convert them, which copies them.
+        return Motion([*ends], *(tf.constant(np.stack(each)) for each in zip(*found)))
+
+    def _trusted_flow(self, index: int, method: str) -> tuple[np.ndarray, np.ndarray]:
+        forward = self.flow(index, method)
         backward = optical_flow.estimate(self._luma_of(index), self._luma_of(index - 1), method)
-        return forward, tf.constant(optical_flow.trust_mask(forward, backward))
+        return forward, optical_flow.trust_mask(forward, backward)
 
     def _luma_of(self, index: int) -> np.ndarray:
         if index not in self._luma:
@@ -60,15 +79,14 @@ class Truth:
     Attributes:
         target: y, ``(frames, height, width, channels)``.
         reference: the same as RGB.
-        motions: index of a frame to the motion of the scene that leads to it, of some or all
-            frames.
+        motion: that of the scene, to some or all frames.
         flows: index of a frame to the flow of the scene, with which tOF compares that of results.
         cuts: indices of the frames that start a new shot.
     """
 
     target: np.ndarray
     reference: DecodedFrames
-    motions: Mapping[int, Motion]
+    motion: Motion
     flows: Mapping[int, np.ndarray]
     cuts: Collection[int] = ()
 
@@ -112,11 +130,10 @@ class ResultMeasures:
             decoded: the same as RGB.
             truth: what to compare them with.
         """
-        for index, (frame, image) in enumerate(zip(prediction, decoded.images)):
-            motion = truth.motions.get(index, (None, None))
-            self.flicker.update_state(frame, *motion)
-            self._warping.update_state(image, *motion)
-        self._pair_ends += [self._frames + index for index in sorted(truth.motions)]
+        errors, clips = (self.flicker.error, self._warping), (prediction, decoded.images)
+        update_together(errors, clips, *truth.motion)
+        self.flicker.update_contrast(prediction)
+        self._pair_ends += [self._frames + end for end in truth.motion.ends]
         self._frames += len(prediction)
         if not self.is_compared:
             return

@@ -99,7 +99,7 @@ class Flicker:
 
     def reset_state(self) -> None:
         """Forget all frames."""
-        self._error = WarpingError()
+        self.error = WarpingError()  # in the values of the clip
         self._variance = 0.0  # sum over frames
         self._frames = 0
 
@@ -113,17 +113,23 @@ class Flicker:
             mask: ``(height, width)``, 1 where the motion can be trusted. None: 1 everywhere.
         """
         frame = np.asarray(frame, np.float32)
-        self._error.update_state(frame, motion, mask)
-        self._variance += _variance(frame)
-        self._frames += 1
+        self.error.update_state(frame, motion, mask)
+        self.update_contrast(frame[np.newaxis])
+
+    def update_contrast(self, frames: np.ndarray) -> None:
+        """Take the contrast of frames, ``(frames, height, width, channels)`` float32, whose
+        `error` was taken elsewhere.
+        """
+        self._variance += sum(map(_variance, frames))
+        self._frames += len(frames)
 
     def result(self) -> float:
         """Flicker of the frames so far; NaN without a pair of neighbours or without contrast."""
-        return float(self._per_contrast(self._error.result()))
+        return float(self._per_contrast(self.error.result()))
 
     def pairs(self) -> np.ndarray:
         """Flicker of each pair of neighbours so far, per contrast of all frames so far."""
-        return self._per_contrast(np.array(self._error.errors, np.float64))
+        return self._per_contrast(np.array(self.error.errors, np.float64))
 
     def pixels(self) -> np.ndarray:
         """Flicker at each pixel, ``(height, width)``; NaN where no motion could be trusted.
@@ -131,7 +137,7 @@ class Flicker:
         Raises:
             ValueError: without a pair of neighbours.
         """
-        return self._per_contrast(self._error.pixel_errors())
+        return self._per_contrast(self.error.pixel_errors())
 
     def _per_contrast(self, error: Any) -> Any:
         return _per_contrast(error, self._variance / max(self._frames, 1))

@@ -19,8 +19,9 @@ from keras_temporal_reg.core import deprecation, validation
 from keras_temporal_reg.metrics._flicker import flicker
 from keras_temporal_reg.metrics._image import decibels
 
-_CHUNK_NUMBERS = 2**23  # numbers filtered at once, beside the frames that the filter spans
+_CHUNK_NUMBERS = 2**25  # numbers filtered at once, beside the frames that the filter spans
 _CHUNK_FRAMES = 16
+_BLOCK_NUMBERS = 2**16  # of each frame
 
 
 def stability(
@@ -123,9 +124,13 @@ def high_pass(clip: Any, sigma: float = 2.0) -> np.ndarray:
     Raises:
         ValueError: if sigma is not positive.
     """
-    high_passed = _HighPass(sigma)
-    pieces = [high_passed.push(frame) for frame in np.asarray(clip, np.float64)]
-    return np.concatenate([*pieces, high_passed.rest()])
+    filtered, pieces = _HighPass(sigma), []
+    clip = np.asarray(clip, np.float64)
+    for frame in clip:
+        if ready := filtered.push(frame):
+            pieces.append(filtered.results(ready))
+            filtered.forget(ready)
+    return np.concatenate([*pieces, filtered.results(filtered.missing)]).reshape(clip.shape)
 
 
 class Stability:
@@ -198,9 +203,9 @@ class Stability:
     def _update(self, v: np.ndarray, p: np.ndarray) -> None:
         self.frames += 1
         filter_v, filter_p = self._filters
-        hp_v, hp_p = filter_v.push(v), filter_p.push(p)
-        if len(hp_v):
-            self._filter_results(hp_v, hp_p)
+        filter_v.push(v)
+        if ready := filter_p.push(p):
+            self._take(ready)
         centred_v, centred_p = _centred(v), _centred(p)
         vv, pp, vp = (
             _products(centred_v, centred_v),
@@ -213,16 +218,39 @@ class Stability:
         error = (p - v).ravel()
         self._squared_error += float(np.dot(error, error))
 
-    def _filter_results(self, hp_v: np.ndarray, hp_p: np.ndarray) -> None:
-        self._high_passed += _energies(hp_v, hp_p)
-        frame_errors, pixel_errors = _fast_errors(hp_v, hp_p)
+    def _take(self, count: int) -> None:
+        """Add the next results of the filters."""
+        energies, frame_errors, pixel_errors = self._filtered(count)
+        self._high_passed += energies
         self._frame_errors += frame_errors
         self._pixel_errors = self._pixel_errors + pixel_errors
+        for each in self._filters:
+            each.forget(count)
+
+    def _filtered(self, count: int) -> tuple[np.ndarray, list[float], np.ndarray]:
+        """Sums of squares of the next results hp(v), hp(p) and hp(p - v); root mean squares of the
+        last per frame; their squares per pixel, summed over the frames. Changes nothing.
+        """
+        height, width, channels = self._shape
+        energies, of_frames = np.zeros(3), np.zeros(count)
+        of_numbers = np.zeros(height * width * channels)
+        # None in a shot that has no frame yet. In blocks, all stays in the cache.
+        for start in range(0, len(of_numbers) if count else 0, _BLOCK_NUMBERS):
+            block = slice(start, start + _BLOCK_NUMBERS)
+            hp_v, hp_p = (each.results(count, block) for each in self._filters)
+            error = hp_p - hp_v
+            energies += [float(np.vdot(u, u)) for u in (hp_v, hp_p, error)]
+            np.square(error, out=error)
+            of_frames += error.sum(axis=1)
+            error.sum(axis=0, out=of_numbers[block])
+        frame_errors = np.sqrt(of_frames / len(of_numbers)).tolist()
+        pixel_errors = of_numbers.reshape(height, width, channels).mean(axis=-1)
+        return energies, frame_errors, pixel_errors
 
     def start_shot(self) -> None:
         """Let the next frame begin a new shot: the temporal filter starts anew with it."""
         if self._filters[0].received:
-            self._filter_results(*(each.rest() for each in self._filters))
+            self._take(self._filters[0].missing)
             self._filters = (_HighPass(self.sigma), _HighPass(self.sigma))
 
     def flicker(self) -> tuple[np.ndarray, np.ndarray]:
@@ -239,7 +267,7 @@ class Stability:
         Raises:
             ValueError: with fewer than 2 frames.
         """
-        frame_errors, pixel_errors = _fast_errors(*self._rest())
+        _, frame_errors, pixel_errors = self._rest()
         return (
             np.array(self._frame_errors + frame_errors),
             np.sqrt((self._pixel_errors + pixel_errors) / self.frames),
@@ -257,7 +285,7 @@ class Stability:
         Raises:
             ValueError: with fewer than 2 frames.
         """
-        energy_v, energy_p, energy_error = self._high_passed + _energies(*self._rest())
+        energy_v, energy_p, energy_error = self._high_passed + self._rest()[0]
         deviation_v, deviation_p = self._deviations
         has_contrast = deviation_v > 0
         ratios = deviation_p[has_contrast] / deviation_v[has_contrast]
@@ -275,13 +303,11 @@ class Stability:
             "detail": float(_ratio(*self._gradients)),
         }
 
-    def _rest(self) -> tuple[np.ndarray, np.ndarray]:
+    def _rest(self) -> tuple[np.ndarray, list[float], np.ndarray]:
+        """As `_filtered`, of the results still missing if the clip ends here."""
         if self.frames < 2:
             raise ValueError(f"a clip must have at least 2 frames. Received: {self.frames}")
-        filter_v, filter_p = self._filters
-        if not filter_v.received:  # a shot that has no frame yet
-            return np.empty((0, *self._shape)), np.empty((0, *self._shape))
-        return filter_v.rest(), filter_p.rest()
+        return self._filtered(self._filters[0].missing)
 
 
 class _HighPass:
@@ -300,33 +326,33 @@ class _HighPass:
         self.kernel = kernel / kernel.sum()
         self.received = 0  # frames
         self.returned = 0  # results
-        self.shape: tuple[int, ...] = ()  # of a frame
 
-    def push(self, frame: np.ndarray) -> np.ndarray:
-        """Take a frame; return the results that it completes, ``(results, *frame.shape)``."""
+    def push(self, frame: np.ndarray) -> int:
+        """Take a frame; return how many results are to be taken before the next."""
         if self.received == 0:
             self._allocate(frame)
         row = self.window[self.received % len(self.window)]
         np.subtract(frame.ravel(), self.first, out=row)
         self.received += 1
-        if self.received < self.returned + self.radius + self.chunk:
-            return np.empty((0, *frame.shape), frame.dtype)
-        ready = self._results(self.chunk)
-        self.returned += self.chunk
-        return ready
+        return 0 if self.received < self.returned + self.radius + self.chunk else self.chunk
 
-    def rest(self) -> np.ndarray:
-        """The results still missing if the clip ends here. Changes nothing."""
-        return self._results(self.received - self.returned)
+    @property
+    def missing(self) -> int:
+        """Results that are missing if the clip ends here."""
+        return self.received - self.returned
+
+    def forget(self, count: int) -> None:
+        """Make room: the next results were taken."""
+        self.returned += count
 
     def _allocate(self, frame: np.ndarray) -> None:
-        self.shape = frame.shape
         self.first = frame.ravel().copy()
         # Several results at once are one product of matrices.
         self.chunk = max(1, min(_CHUNK_FRAMES, _CHUNK_NUMBERS // max(frame.size, 1)))
         self.window = np.zeros((2 * self.radius + self.chunk, frame.size), frame.dtype)
 
-    def _results(self, count: int) -> np.ndarray:
+    def results(self, count: int, block: slice = slice(None)) -> np.ndarray:
+        """The next results, of some of the numbers of a frame: ``(count, numbers)``."""
         weights = np.zeros((count, len(self.window)), self.window.dtype)
         for row in range(count):
             t = self.returned + row
@@ -335,7 +361,7 @@ class _HighPass:
                 s = s if s < self.received else 2 * self.received - 1 - s
                 weights[row, s % len(self.window)] -= weight
             weights[row, t % len(self.window)] += 1.0
-        return (weights @ self.window).reshape(count, *self.shape)
+        return weights @ self.window[:, block]
 
 
 def _as_floats(reference: Any, result: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -366,21 +392,6 @@ def _gradient_products(p: np.ndarray, v: np.ndarray) -> np.ndarray:
 def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Sum of products of each channel, float64."""
     return np.array([np.dot(x, y) for x, y in zip(a, b)], np.float64)
-
-
-def _energies(hp_v: np.ndarray, hp_p: np.ndarray) -> np.ndarray:
-    """Sums of squares of hp(v), hp(p) and hp(p - v), float64."""
-    flat = (u.ravel() for u in (hp_v, hp_p, hp_p - hp_v))
-    return np.array([np.dot(u, u) for u in flat], np.float64)
-
-
-def _fast_errors(hp_v: np.ndarray, hp_p: np.ndarray) -> tuple[list[float], np.ndarray]:
-    """Root mean square of hp(p - v) per frame; sum over frames of its squares per pixel."""
-    error = hp_p - hp_v
-    channels = error.shape[-1]
-    squares = np.einsum("thwc,thwc->thw", error, error)
-    frame_errors = [math.sqrt(float(frame.mean()) / channels) for frame in squares]
-    return frame_errors, squares.sum(axis=0, dtype=np.float64) / channels
 
 
 def _ratio(a: float, b: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from keras_temporal_reg.core import validation, xla
 
 _COMPILED_PIXELS = 128 * 128  # per frame, below which compiling takes longer than it saves
 _BATCH_PIXELS = 2**19  # of the frames that are warped at once
+_CHUNK_FRAMES = 16  # of a whole clip, that are taken at once
 
 
 def warping_error(
@@ -81,35 +82,36 @@ class WarpingError:
                 for the first frame, and where the two must not be compared, as at a cut.
             mask: ``(height, width)``, 1 where the motion can be trusted. None: 1 everywhere.
         """
-        # A tensor, since each conversion copies it.
-        frames = tf.cast(frame, tf.float32)[tf.newaxis]
-        if motion is not None and self._previous is not None:
-            motions, masks = (
-                None if each is None else tf.cast(each, tf.float32)[tf.newaxis]
-                for each in (motion, mask)
-            )
-            self.update_pairs(self._previous, frames, motions, masks)
-        self._previous = frames
+        frames = np.asarray(frame, np.float32)[np.newaxis]
+        if motion is None:
+            update_together([self], [frames])
+        else:
+            masks = None if mask is None else tf.cast(mask, tf.float32)[tf.newaxis]
+            motions = tf.cast(motion, tf.float32)[tf.newaxis]
+            update_together([self], [frames], [0], motions, masks)
 
-    def update_pairs(self, frames: Any, following: Any, motion: Any, mask: Any = None) -> None:
-        """Take pairs of neighbours, several at once.
+    def joined(self, frames: Any) -> tf.Tensor:
+        """Take the next frames; return them behind the frame before, or the first of them again."""
+        frames = tf.convert_to_tensor(frames, tf.float32)
+        before = frames[:1] if self._previous is None else self._previous
+        self._previous = frames[-1:]
+        return tf.concat([before, frames], axis=0)
+
+    def update_errors(self, rows: np.ndarray, pixels: np.ndarray) -> None:
+        """Take masked squares of the next pairs, and their masks.
 
         Args:
-            frames: the first of each pair, ``(pairs, height, width, channels)``.
-            following: the second of each, likewise.
-            motion: ``(pairs, 8)`` or ``(pairs, height, width, 2)``, from the first to the second.
-            mask: ``(pairs, height, width)``, 1 where the motion can be trusted. None: 1 everywhere.
+            rows: sums over the columns, ``(2, pairs, height)``.
+            pixels: sums over the pairs, ``(2, height, width)``.
         """
-        mask = tf.ones(frames.shape[:3]) if mask is None else mask
-        is_large = frames.shape[1] * frames.shape[2] >= _COMPILED_PIXELS
-        unexplained = _compiled_unexplained if is_large else _unexplained
-        count = max(1, _BATCH_PIXELS // (frames.shape[1] * frames.shape[2]))
-        for start in range(0, len(frames), count):
-            parts = (a[start : start + count] for a in (frames, following, motion, mask))
-            pixels = unexplained(*(tf.cast(part, tf.float32) for part in parts)).numpy()
-            for total, weight in pixels.sum(axis=(2, 3), dtype=np.float64).T:
-                self.errors.append(float(total / weight) if weight > 0 else math.nan)
-            self._pixels = self._pixels + pixels.sum(axis=1)
+        for total, weight in rows.sum(axis=2, dtype=np.float64).T:
+            self.errors.append(float(total / weight) if weight > 0 else math.nan)
+        self._pixels = self._pixels + pixels.astype(np.float64)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether there is a frame that the next can be compared with."""
+        return self._previous is not None
 
     def result(self) -> float:
         """Mean over the pairs so far; NaN without any."""
@@ -147,24 +149,92 @@ def error_of_clip(
     masks = (len(frames) - 1, *frames.shape[1:3])
     if mask is not None and np.shape(mask) != masks:
         raise ValueError(f"mask must have shape {masks}. Received: {np.shape(mask)}")
-    within = ~np.isin(np.arange(1, len(frames)), [*cuts])  # pairs that no cut parts
-    trusted = None if mask is None else np.asarray(mask, np.float32)[within]
+    compared = ~np.isin(np.arange(len(frames)), [0, *cuts])  # with the frame before
     error = WarpingError()
-    error.update_pairs(frames[:-1][within], frames[1:][within], motion[within], trusted)
+    for start in range(0, len(frames), _CHUNK_FRAMES):
+        (ends,) = np.nonzero(compared[start : start + _CHUNK_FRAMES])
+        pairs = start + ends - 1
+        update_together(
+            [error],
+            [frames[start : start + _CHUNK_FRAMES]],
+            ends.tolist(),
+            motion[pairs],
+            None if mask is None else np.asarray(mask, np.float32)[pairs],
+        )
     return error.result()
 
 
+def update_together(
+    errors: Sequence[WarpingError],
+    clips: Sequence[Any],
+    ends: Sequence[int] = (),
+    motion: Any = None,
+    mask: Any = None,
+) -> None:
+    """Let the errors of clips that share one motion take the next frames, all in one pass.
+
+    Args:
+        errors: one for each clip.
+        clips: of each, its next frames ``(frames, height, width, channels)``.
+        ends: indices of the frames that are compared with the frame before.
+        motion: to each of these, ``(pairs, 8)`` or ``(pairs, height, width, 2)`` float32.
+        mask: ``(pairs, height, width)`` float32, 1 where the motion can be trusted. None: 1
+            everywhere.
+    """
+    if not errors[0].has_frames and 0 in ends:  # the first frame of all has none before it
+        ends, motion, mask = ends[1:], motion[1:], None if mask is None else mask[1:]
+    joined = [error.joined(frames) for error, frames in zip(errors, clips)]
+    height, width = joined[0].shape[1:3]
+    is_large = height * width >= _COMPILED_PIXELS
+    unexplained = _compiled_unexplained if is_large else _unexplained
+    count = max(1, _BATCH_PIXELS // (height * width))
+    for start in range(0, len(ends), count):
+        part = slice(start, start + count)
+        taken = len(ends[part])
+        # Each number of pairs is compiled: few of them, and what is added has no weight.
+        most = 2 ** math.ceil(math.log2(taken)) if is_large else taken
+        weights = np.ones((taken, height, width), np.float32) if mask is None else mask[part]
+        rows, pixels = unexplained(
+            _padded(np.array(ends[part], np.int32), most),
+            *(_padded(tf.cast(each, tf.float32), most) for each in (motion[part], weights)),
+            *joined,
+        )
+        rows, pixels = rows.numpy()[:, :taken], pixels.numpy()
+        for number, error in enumerate(errors):
+            error.update_errors(rows[[number, -1]], pixels[[number, -1]])
+
+
+def _padded(values: Any, count: int) -> Any:
+    missing = count - len(values)
+    return (
+        tf.pad(values, [[0, missing], *[[0, 0]] * (len(values.shape) - 1)]) if missing else values
+    )
+
+
 def _unexplained(
-    frames: tf.Tensor, following: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor
-) -> tf.Tensor:
-    """Masked square of ``warp(following) - frames``, summed over channels, and the mask.
+    starts: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor, *clips: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of each clip, ``warp(following) - frames`` squared, summed over channels and masked; last the
+    mask.
+
+    Args:
+        starts: indices of the first frame of each pair, ``(pairs,)``.
+        motion: from each of these to the next.
+        mask: likewise.
+        *clips: ``(frames, height, width, channels)`` each.
 
     Returns:
-        ``(2, pairs, height, width)``.
+        Sums over the columns, ``(clips + 1, pairs, height)``, and over the pairs,
+        ``(clips + 1, height, width)``.
     """
-    warped = image.warp_by_motion(following, motion)
-    mask *= image.valid_mask(motion, *frames.shape[1:3])
-    return tf.stack([mask * tf.reduce_sum(tf.square(warped - frames), axis=-1), mask])
+    mask *= image.valid_mask(motion, *mask.shape[1:])
+    squares = []
+    for clip in clips:
+        frames, following = tf.gather(clip, starts), tf.gather(clip, starts + 1)
+        difference = image.warp_by_motion(following, motion) - frames
+        squares.append(mask * tf.reduce_sum(tf.square(difference), axis=-1))
+    found = tf.stack([*squares, mask])
+    return tf.reduce_sum(found, axis=3), tf.reduce_sum(found, axis=1)
 
 
 _compiled_unexplained = xla.compiled_by_shape(_unexplained)

@@ -1,6 +1,7 @@
 """Measures of one result in chunks, against those of the metrics on whole clips."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,12 @@ from helpers.clips import noisy_pair
 
 from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import optical_flow
-from keras_temporal_reg.evaluation.result_measures import DecodedFrames, ResultMeasures, Truth
+from keras_temporal_reg.evaluation.result_measures import (
+    DecodedFrames,
+    Motion,
+    ResultMeasures,
+    Truth,
+)
 from keras_temporal_reg.io import image_files
 
 CHUNK = 4
@@ -29,7 +35,9 @@ def measure(v, p, is_compared=True, motion=None, cuts=()):
         pairs = [i for i in range(len(v[chunk])) if start + i > 0]
         cuts_here = [i for i in pairs if start + i in cuts]
         compared = [] if motion is None else [i for i in pairs if i not in cuts_here]
-        motions = {i: (motion[start + i - 1], None) for i in compared}
+        motions = Motion(
+            compared, None if motion is None else motion[[start + i - 1 for i in compared]]
+        )
         flows = {i: reference.flow(i) for i in pairs}
         measures.update(p[chunk], decoded, Truth(v[chunk], reference, motions, flows, cuts_here))
     return measures
@@ -83,8 +91,10 @@ def test_of_a_result_that_is_not_compared_flicker_and_warping_error_are_measured
 
 def test_motion_is_masked_where_forward_and_backward_flow_disagree():
     noise = np.random.default_rng(0).uniform(size=(2, 40, 40, 3)).astype(np.float32)
-    flow, mask = DecodedFrames(noise, None).motion(1, "dis")
-    assert flow.shape == (40, 40, 2) and mask.shape == (40, 40)
-    assert np.mean(mask) < 0.9  # two unrelated frames
-    _, mask = DecodedFrames(noise[[0, 0]], None).motion(1, "dis")
-    assert np.mean(mask) == 1.0
+    with ThreadPoolExecutor(1) as pool:
+        ends, flow, mask = DecodedFrames(noise, None).motion([1], "dis", pool)
+        assert ends == [1] and flow.shape == (1, 40, 40, 2) and mask.shape == (1, 40, 40)
+        assert np.mean(mask) < 0.9  # two unrelated frames
+        same = DecodedFrames(noise[[0, 0]], None).motion([1], "dis", pool)
+        assert np.mean(same.mask) == 1.0
+        assert DecodedFrames(noise, None).motion([], "dis", pool) == ([], None, None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +60,7 @@ def writer(
     path: Path,
     rate: Fraction,
     audio_of: Path | None = None,
-    crf: int | None = None,
+    options: Mapping[str, str] = types.MappingProxyType({}),
     appearance: Appearance = _USUAL,
     has_constant_rate: bool = True,
 ) -> Iterator[AddFrame]:
@@ -70,7 +71,7 @@ def writer(
             images.
         rate: frames per second, for frames without a time.
         audio_of: a clip whose sound is copied; it is re-encoded where the format requires that.
-        crf: constant rate factor of H.264 and VP9, in place of that of `CODECS`.
+        options: of the encoder, in place of those of `CODECS`.
         appearance: how players show the frames; the file says so where its format can.
         has_constant_rate: whether all times are multiples of ``1 / rate``. Where they are not,
             ``.avi`` has steps of 1/1000 s; the other formats always have theirs.
@@ -99,7 +100,7 @@ def writer(
             return
         clock = _clock(suffix, rate, has_constant_rate)
         with _errors_named(path):
-            file = stack.enter_context(_open(temporary, rate, crf))
+            file = stack.enter_context(_open(temporary, rate, options))
             copy_audio = _audio_copier(file.container, audio_of, stack)
         add, finish = _adder(file, clock, rate, appearance, copy_audio)
 
@@ -131,15 +132,15 @@ class _File(NamedTuple):
 
 
 @contextlib.contextmanager
-def _open(path: Path, rate: Fraction, crf: int | None) -> Iterator[_File]:
+def _open(path: Path, rate: Fraction, options: Mapping[str, str]) -> Iterator[_File]:
     suffix = path.suffix.lower()
-    codec, options = CODECS[suffix]
-    if crf is not None and "crf" in options:
-        options = {**options, "crf": str(crf)}
+    codec, usual = CODECS[suffix]
     # The index in front: a player can start before it has the whole file.
     container_options = {"movflags": "+faststart"} if suffix in (".mp4", ".mov") else {}
     with import_av().open(str(path), "w", options=container_options) as container:
-        yield _File(container, container.add_stream(codec, rate=rate, options=dict(options)), codec)
+        yield _File(
+            container, container.add_stream(codec, rate=rate, options={**usual, **options}), codec
+        )
 
 
 @contextlib.contextmanager

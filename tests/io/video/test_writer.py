@@ -123,7 +123,10 @@ def test_ten_bits_are_written_where_the_clip_has_them(tmp_path):
     fine = np.linspace(0.4, 0.42, 64, dtype=np.float32)  # five levels of 8 bits, 18 of 10
     frame = np.broadcast_to(fine[:, np.newaxis], (48, 64, 3))
     with video.writer(
-        tmp_path / "clip.mkv", Fraction(25), appearance=video.Appearance(bits=10), crf=1
+        tmp_path / "clip.mkv",
+        Fraction(25),
+        appearance=video.Appearance(bits=10),
+        options={"crf": "1"},
     ) as add:
         for _ in range(3):
             add(frame)
