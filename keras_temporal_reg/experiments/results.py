@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -277,16 +278,19 @@ def _plot(evidence: Evidence) -> tuple[str, Any]:
 
 def _fronts(groups: Groups) -> Any:
     """PSNR over flicker, both relative to the baseline, a line for each method."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axis = figure.subplots()
-    for number, method in enumerate(dict.fromkeys(key.method for key in groups)):
+    pairs = colormaps["tab20"](range(20))  # a dark and a light one of each
+    colours = itertools.cycle([*pairs[::2], *pairs[1::2]])
+    for method in dict.fromkeys(key.method for key in groups):
         keys = strengths_of(groups, method)
         if method == PLAIN or not keys:
             continue
         means = fronts.mean(fronts.points(groups, method))
-        colour = f"C{number % 10}"
+        colour = next(colours)
         line = "o-" if method in BLENDS else "o--" if method in METHODS else "x:"
         axis.plot(*zip(*means), line, color=colour, label=method)
         for key, place in zip(keys, means[1:]):

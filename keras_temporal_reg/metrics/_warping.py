@@ -90,14 +90,14 @@ class WarpingError:
             motions = tf.cast(motion, tf.float32)[tf.newaxis]
             update_together([self], [frames], [0], motions, masks)
 
-    def joined(self, frames: Any) -> tf.Tensor:
+    def _joined(self, frames: Any) -> tf.Tensor:
         """Take the next frames; return them behind the frame before, or the first of them again."""
         frames = tf.convert_to_tensor(frames, tf.float32)
         before = frames[:1] if self._previous is None else self._previous
         self._previous = frames[-1:]
         return tf.concat([before, frames], axis=0)
 
-    def update_errors(self, rows: np.ndarray, pixels: np.ndarray) -> None:
+    def _update_errors(self, rows: np.ndarray, pixels: np.ndarray) -> None:
         """Take masked squares of the next pairs, and their masks.
 
         Args:
@@ -107,11 +107,6 @@ class WarpingError:
         for total, weight in rows.sum(axis=2, dtype=np.float64).T:
             self.errors.append(float(total / weight) if weight > 0 else math.nan)
         self._pixels = self._pixels + pixels.astype(np.float64)
-
-    @property
-    def has_frames(self) -> bool:
-        """Whether there is a frame that the next can be compared with."""
-        return self._previous is not None
 
     def result(self) -> float:
         """Mean over the pairs so far; NaN without any."""
@@ -181,9 +176,9 @@ def update_together(
         mask: ``(pairs, height, width)`` float32, 1 where the motion can be trusted. None: 1
             everywhere.
     """
-    if not errors[0].has_frames and 0 in ends:  # the first frame of all has none before it
+    if errors[0]._previous is None and 0 in ends:  # the first frame of all has none before it
         ends, motion, mask = ends[1:], motion[1:], None if mask is None else mask[1:]
-    joined = [error.joined(frames) for error, frames in zip(errors, clips)]
+    joined = [error._joined(frames) for error, frames in zip(errors, clips)]
     height, width = joined[0].shape[1:3]
     is_large = height * width >= _COMPILED_PIXELS
     unexplained = _compiled_unexplained if is_large else _unexplained
@@ -201,7 +196,7 @@ def update_together(
         )
         rows, pixels = rows.numpy()[:, :taken], pixels.numpy()
         for number, error in enumerate(errors):
-            error.update_errors(rows[[number, -1]], pixels[[number, -1]])
+            error._update_errors(rows[[number, -1]], pixels[[number, -1]])
 
 
 def _padded(values: Any, count: int) -> Any:

@@ -13,11 +13,15 @@ from keras_temporal_reg.experiments.configs import PLAIN
 RESULTS = pathlib.Path(__file__).parents[2] / "docs" / "results"
 
 
-COMMITTED = sorted(path.parent.name for path in RESULTS.glob("*/rows.json"))
+COMMITTED = {  # folders, and the seeds of their rows
+    **dict.fromkeys(configs.EXPERIMENTS, configs.SEEDS),
+    "larger/colorization": (0,),
+    "larger/hdr": (0,),
+}
 
 
-def _read(experiment, name):
-    return json.loads((RESULTS / experiment / name).read_text())
+def _read(folder, name):
+    return json.loads((folder / name).read_text())
 
 
 def _leaves(value, path=""):
@@ -33,45 +37,40 @@ def _about(value):
     return pytest.approx(value, rel=1e-7, abs=1e-9) if isinstance(value, float) else value
 
 
-@pytest.fixture(params=COMMITTED)
-def experiment(request):
-    return request.param
-
-
-def test_the_main_experiment_is_committed():
-    assert {"colorization"} <= {*COMMITTED} <= {*configs.EXPERIMENTS}
-
-
-def test_the_page_and_the_summary_follow_from_the_rows(experiment, tmp_path):
-    rows, committed = tuple(_read(experiment, "rows.json")), _read(experiment, "summary.json")
+@pytest.mark.parametrize("folder", COMMITTED)
+def test_the_page_and_the_summary_follow_from_the_rows(folder, tmp_path):
+    folder = RESULTS / folder
+    rows, committed = tuple(_read(folder, "rows.json")), _read(folder, "summary.json")
+    experiment = folder.name
     tested = [tuple(test(experiment, rows)) for test in (claims.claims, claims.goals)]
     result = results.Reproduction(experiment, rows, *tested, tmp_path, 0, 0.0)
     results.write(result, configs.FULL[experiment], committed["versions"])
-    page = (RESULTS / experiment / "results.md").read_text()
-    assert (tmp_path / "results.md").read_text() == page
+    assert (tmp_path / "results.md").read_text() == (folder / "results.md").read_text()
     found = _leaves(json.loads((tmp_path / "summary.json").read_text()))
     assert found == {path: _about(value) for path, value in _leaves(committed).items()}
     plots = {path.name for path in tmp_path.glob("*.png")}
-    assert plots == {path.name for path in (RESULTS / experiment).glob("*.png")}
+    assert plots == {path.name for path in folder.glob("*.png")}
 
 
-def test_the_rows_are_all_runs_of_the_full_config(experiment):
-    rows = _read(experiment, "rows.json")
+@pytest.mark.parametrize(("folder", "seeds"), COMMITTED.items())
+def test_the_rows_are_all_runs_of_the_full_config(folder, seeds):
+    folder = RESULTS / folder
+    rows, config = _read(folder, "rows.json"), configs.FULL[folder.name]
     found = [configs.Run(*(row[name] for name in configs.Run._fields)) for row in rows]
     filters = {
         name: ALTERNATIVES[name].strengths
         for name in dict.fromkeys(run.method for run in found)
         if name in ALTERNATIVES
     }
-    expected = configs.runs(configs.FULL[experiment], configs.SEEDS, filters)
-    assert sorted(found) == sorted(expected)
-    assert bool(filters) == configs.FULL[experiment].alternatives
+    assert sorted(found) == sorted(configs.runs(config, seeds, filters))
+    assert bool(filters) == config.alternatives
     assert len({row["settings"] for row in rows}) == 1
 
 
+@pytest.mark.parametrize("experiment", configs.EXPERIMENTS)
 def test_the_overview_has_the_headline_and_every_claim(experiment):
     page = (RESULTS / "README.md").read_text()
-    summary = _read(experiment, "summary.json")
+    summary = _read(RESULTS / experiment, "summary.json")
     for clips, found in summary["headline"].items():
         line = next(
             each for each in page.splitlines() if each.startswith(f"| {experiment}, {clips}")
@@ -82,6 +81,28 @@ def test_the_overview_has_the_headline_and_every_claim(experiment):
     section = page.split(f"\n## {experiment}\n")[1].split("\n## ")[0]
     for claim in (*summary["claims"], *summary["goals"]):
         assert f"- {claim['claim']} **{claim['verdict'].capitalize()}.**" in section
+
+
+@pytest.mark.parametrize("experiment", ["colorization", "hdr"])
+def test_the_page_of_larger_runs_has_their_headlines(experiment):
+    page = (RESULTS / "larger.md").read_text()
+    for clips, found in _read(RESULTS / "larger" / experiment, "summary.json")["headline"].items():
+        line = f"| {experiment}, {clips} | x {found['flicker']['mean']:.2f} | "
+        line += (
+            f"{100 * found['excess_removed']['mean']:.0f} % | {found['psnr']['mean']:+.2f} dB | "
+        )
+        assert line + found["outcome"].replace("_", " ") in page
+
+
+def test_the_readme_has_the_first_headline_of_each_experiment():
+    readme, page = ((each / "README.md").read_text() for each in (RESULTS.parents[1], RESULTS))
+    shown = [line for line in readme.splitlines() if " ± " in line and " dB | " in line]
+    headlines = {name: _read(RESULTS / name, "summary.json")["headline"] for name in COMMITTED}
+    expected = {f"{name}, {next(iter(sets))}" for name, sets in headlines.items() if sets}
+    assert {line.split(" | ")[0].removeprefix("| ") for line in shown} == {
+        each for each in expected if not each.startswith("larger/")
+    }
+    assert {*shown} <= {*page.splitlines()}
 
 
 def test_a_page_of_one_seed_says_so(tmp_path):
