@@ -281,7 +281,7 @@ def _fronts(groups: Groups) -> Any:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(11, 6), layout="constrained")
     axis = figure.subplots()
     pairs = colormaps["tab20"](range(20))  # a dark and a light one of each
     colours = itertools.cycle([*pairs[::2], *pairs[1::2]])
@@ -304,7 +304,7 @@ def _fronts(groups: Groups) -> Any:
     axis.set_ylabel("PSNR, dB above reconstruction only (higher is better)")
     axis.set_title("Mean over seeds; numbers are alpha; the grey line is 0.1 dB less")
     if axis.lines[1:]:  # more than the grey line
-        axis.legend()
+        figure.legend(loc="outside right upper")
     return figure
 
 
