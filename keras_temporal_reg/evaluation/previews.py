@@ -12,7 +12,7 @@ import numpy as np
 from keras_temporal_reg.io import image_files, video
 
 MAX_FRAMES = 600
-# Of the videos, which are looked at; those of a clip to keep take twice as long.
+# Of the videos, which are only looked at: coarser, and faster to encode, than a clip to keep.
 _OPTIONS = {"crf": "20", "preset": "veryfast"}
 _MAX_WIDTH = 640  # pixels
 _COLUMNS = 9  # that are kept over time; the report shows one

@@ -128,9 +128,10 @@ def high_pass(clip: Any, sigma: float = 2.0) -> np.ndarray:
     clip = np.asarray(clip, np.float64)
     for frame in clip:
         if ready := filtered.push(frame):
-            pieces.append(filtered.results(ready))
+            pieces.append(filtered.weights(ready) @ filtered.window)
             filtered.forget(ready)
-    return np.concatenate([*pieces, filtered.results(filtered.missing)]).reshape(clip.shape)
+    pieces.append(filtered.weights(filtered.missing) @ filtered.window)
+    return np.concatenate(pieces).reshape(clip.shape)
 
 
 class Stability:
@@ -231,20 +232,21 @@ class Stability:
         """Sums of squares of the next results hp(v), hp(p) and hp(p - v); root mean squares of the
         last per frame; their squares per pixel, summed over the frames. Changes nothing.
         """
-        height, width, channels = self._shape
+        if not count:  # a shot that has no frame yet
+            return np.zeros(3), [], np.zeros(self._shape[:2])
         energies, of_frames = np.zeros(3), np.zeros(count)
-        of_numbers = np.zeros(height * width * channels)
-        # None in a shot that has no frame yet. In blocks, all stays in the cache.
-        for start in range(0, len(of_numbers) if count else 0, _BLOCK_NUMBERS):
+        of_numbers = np.empty(math.prod(self._shape))
+        weights = self._filters[0].weights(count)  # both filters are at the same frame
+        for start in range(0, len(of_numbers), _BLOCK_NUMBERS):  # so that all stays in the cache
             block = slice(start, start + _BLOCK_NUMBERS)
-            hp_v, hp_p = (each.results(count, block) for each in self._filters)
+            hp_v, hp_p = (weights @ each.window[:, block] for each in self._filters)
             error = hp_p - hp_v
             energies += [float(np.vdot(u, u)) for u in (hp_v, hp_p, error)]
             np.square(error, out=error)
             of_frames += error.sum(axis=1)
             error.sum(axis=0, out=of_numbers[block])
         frame_errors = np.sqrt(of_frames / len(of_numbers)).tolist()
-        pixel_errors = of_numbers.reshape(height, width, channels).mean(axis=-1)
+        pixel_errors = of_numbers.reshape(self._shape).mean(axis=-1)
         return energies, frame_errors, pixel_errors
 
     def start_shot(self) -> None:
@@ -351,8 +353,8 @@ class _HighPass:
         self.chunk = max(1, min(_CHUNK_FRAMES, _CHUNK_NUMBERS // max(frame.size, 1)))
         self.window = np.zeros((2 * self.radius + self.chunk, frame.size), frame.dtype)
 
-    def results(self, count: int, block: slice = slice(None)) -> np.ndarray:
-        """The next results, of some of the numbers of a frame: ``(count, numbers)``."""
+    def weights(self, count: int) -> np.ndarray:
+        """Of the rows of the window in the next results, ``(count, rows)``."""
         weights = np.zeros((count, len(self.window)), self.window.dtype)
         for row in range(count):
             t = self.returned + row
@@ -361,7 +363,7 @@ class _HighPass:
                 s = s if s < self.received else 2 * self.received - 1 - s
                 weights[row, s % len(self.window)] -= weight
             weights[row, t % len(self.window)] += 1.0
-        return weights @ self.window[:, block]
+        return weights
 
 
 def _as_floats(reference: Any, result: Any) -> tuple[np.ndarray, np.ndarray]:

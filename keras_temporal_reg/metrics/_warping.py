@@ -83,12 +83,9 @@ class WarpingError:
             mask: ``(height, width)``, 1 where the motion can be trusted. None: 1 everywhere.
         """
         frames = np.asarray(frame, np.float32)[np.newaxis]
-        if motion is None:
-            update_together([self], [frames])
-        else:
-            masks = None if mask is None else tf.cast(mask, tf.float32)[tf.newaxis]
-            motions = tf.cast(motion, tf.float32)[tf.newaxis]
-            update_together([self], [frames], [0], motions, masks)
+        ends = [] if motion is None else [0]
+        pair = (None if each is None else tf.expand_dims(each, 0) for each in (motion, mask))
+        update_together([self], [frames], ends, *pair)
 
     def _joined(self, frames: Any) -> tf.Tensor:
         """Take the next frames; return them behind the frame before, or the first of them again."""
@@ -145,17 +142,14 @@ def error_of_clip(
     if mask is not None and np.shape(mask) != masks:
         raise ValueError(f"mask must have shape {masks}. Received: {np.shape(mask)}")
     compared = ~np.isin(np.arange(len(frames)), [0, *cuts])  # with the frame before
+    mask = None if mask is None else np.asarray(mask)
     error = WarpingError()
     for start in range(0, len(frames), _CHUNK_FRAMES):
-        (ends,) = np.nonzero(compared[start : start + _CHUNK_FRAMES])
+        chunk = slice(start, start + _CHUNK_FRAMES)
+        (ends,) = np.nonzero(compared[chunk])
         pairs = start + ends - 1
-        update_together(
-            [error],
-            [frames[start : start + _CHUNK_FRAMES]],
-            ends.tolist(),
-            motion[pairs],
-            None if mask is None else np.asarray(mask, np.float32)[pairs],
-        )
+        trusted = None if mask is None else mask[pairs]
+        update_together([error], [frames[chunk]], ends.tolist(), motion[pairs], trusted)
     return error.result()
 
 
@@ -172,8 +166,8 @@ def update_together(
         errors: one for each clip.
         clips: of each, its next frames ``(frames, height, width, channels)``.
         ends: indices of the frames that are compared with the frame before.
-        motion: to each of these, ``(pairs, 8)`` or ``(pairs, height, width, 2)`` float32.
-        mask: ``(pairs, height, width)`` float32, 1 where the motion can be trusted. None: 1
+        motion: to each of these, ``(pairs, 8)`` or ``(pairs, height, width, 2)``.
+        mask: ``(pairs, height, width)``, 1 where the motion can be trusted. None: 1
             everywhere.
     """
     if errors[0]._previous is None and 0 in ends:  # the first frame of all has none before it
