@@ -208,11 +208,8 @@ class Stability:
         if ready := filter_p.push(p):
             self._take(ready)
         centred_v, centred_p = _centred(v), _centred(p)
-        vv, pp, vp = (
-            _products(centred_v, centred_v),
-            _products(centred_p, centred_p),
-            _products(centred_v, centred_p),
-        )
+        pairs = (centred_v, centred_v), (centred_p, centred_p), (centred_v, centred_p)
+        vv, pp, vp = (_products(a, b) for a, b in pairs)
         self._centred += [vv.sum(), pp.sum(), vp.sum()]
         self._deviations = self._deviations + np.sqrt(np.stack([vv, pp]) / centred_v.shape[1])
         self._gradients += _gradient_products(p, v)
