@@ -209,8 +209,8 @@ class ClipEvaluator:
         decode = functools.partial(self._decode, x)
         decoded = dict(zip(outputs, pool.map(decode, outputs, outputs.values())))
         scene = decoded[REFERENCE] if self.clip.has_reference else self._shown_input(x, decoded)
-        self._last_images = {name: frames.images[-1] for name, frames in decoded.items()}
-        self._last_images[_SCENE] = scene.images[-1]
+        self._last_images = {name: frames.shown[-1] for name, frames in decoded.items()}
+        self._last_images[_SCENE] = scene.shown[-1]
         truth = self._truth(outputs, decoded, scene, pool)
         updates = [
             pool.submit(result.update, outputs[name], decoded[name], truth)
@@ -218,7 +218,7 @@ class ClipEvaluator:
         ]
         if self.previews is not None:
             for name, frames in decoded.items():
-                self.previews.add(name, frames.images)
+                self.previews.add(name, frames.shown)
         for update in updates:
             update.result()
         self.count += len(x)
@@ -327,7 +327,7 @@ class ClipEvaluator:
             per_frame={
                 "flicker": {n: result.frame_flicker() for n, result in self.results.items()},
                 "fast_error": {name: frames.tolist() for name, (frames, _) in fast_errors.items()},
-                "psnr": {name: result.psnr for name, result in compared.items()},
+                "psnr": {name: result.stability.frame_psnr() for name, result in compared.items()},
             },
             reference=reference,
             has_reference=self.clip.has_reference,

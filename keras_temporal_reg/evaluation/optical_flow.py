@@ -159,7 +159,9 @@ class FlowDifference:
 
     def update_state(self, reference_flow: np.ndarray, flow: np.ndarray) -> None:
         """Take the flows of the next pair of neighbours."""
-        self._total += float(np.mean(np.sqrt(np.sum((reference_flow - flow) ** 2, axis=-1))))
+        difference = np.ascontiguousarray(reference_flow - flow, np.float32)
+        # As complex numbers, whose absolute value is one pass over them.
+        self._total += float(np.abs(difference.view(np.complex64)).mean(dtype=np.float64))
         self._pairs += 1
 
     def result(self) -> float:

@@ -53,10 +53,12 @@ class Previews:
         return [*self._columns]
 
     def add(self, name: str, images: np.ndarray) -> None:
-        """Take the next frames of a result, ``(frames, height, width, 3)`` float in [0, 1]."""
+        """Take the next frames of a result, ``(frames, height, width, 3)``, uint8 or in [0, 1]."""
         columns = self._columns.setdefault(name, [])
         images = images[: max(MAX_FRAMES - len(columns), 0)]
-        for image in image_files.to_uint8(images):
+        if images.dtype != np.uint8:
+            images = image_files.to_uint8(images)
+        for image in images:
             columns.append(image[:, _positions(image.shape[1])])
             height, width = _preview_size(*image.shape[:2])
             self._writer(name)(video.resize(image, width, height))

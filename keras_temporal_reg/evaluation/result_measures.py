@@ -17,7 +17,6 @@ from keras_temporal_reg import metrics
 from keras_temporal_reg.evaluation import optical_flow
 from keras_temporal_reg.evaluation.ssim import ssim_of_frame
 from keras_temporal_reg.io import image_files
-from keras_temporal_reg.metrics._image import decibels
 from keras_temporal_reg.metrics._warping import update_together
 
 
@@ -40,13 +39,18 @@ class DecodedFrames:
 
     Args:
         images: ``(frames, height, width, 3)`` float32 in [0, 1].
-        previous: the frame before the chunk; None at the start of the clip.
+        previous: the frame before the chunk, as `shown` has it; None at the start of the clip.
     """
 
     def __init__(self, images: np.ndarray, previous: np.ndarray | None) -> None:
         self.images = images
         self._previous = previous
         self._luma: dict[int, np.ndarray] = {}
+
+    @functools.cached_property
+    def shown(self) -> np.ndarray:
+        """The images as uint8."""
+        return image_files.to_uint8(self.images)
 
     def flow(self, index: int, method: str = "farneback") -> np.ndarray:
         """Flow to a frame from the frame before it."""
@@ -65,10 +69,9 @@ class DecodedFrames:
 
     def _luma_of(self, index: int) -> np.ndarray:
         if index not in self._luma:
-            image = self.images[index]
-            if index < 0 and self._previous is not None:
-                image = self._previous
-            self._luma[index] = optical_flow.to_luma(image_files.to_uint8(image))
+            is_before = index < 0 and self._previous is not None
+            frame = self._previous if is_before else self.shown[index]
+            self._luma[index] = optical_flow.to_luma(frame)
         return self._luma[index]
 
 
@@ -108,14 +111,12 @@ class ResultMeasures:
     Attributes:
         stability: by differences at each pixel, of results that are compared.
         flicker: in the space of y.
-        psnr: of each frame, in dB, of results that are compared.
     """
 
     def __init__(self, sigma: float, is_compared: bool) -> None:
         self.is_compared = is_compared
         self.stability = metrics.Stability(sigma)
         self.flicker = metrics.Flicker()
-        self.psnr: list[float] = []
         self._frames = 0
         self._pair_ends: list[int] = []  # frames that flicker compares with the frame before
         self._ssim = 0.0  # sum over the frames
@@ -141,8 +142,6 @@ class ResultMeasures:
             if frames.start in truth.cuts:
                 self.stability.start_shot()
             self.stability.update_state(truth.target[frames], prediction[frames])
-        errors = np.square(prediction - truth.target).mean(axis=(1, 2, 3))
-        self.psnr += [decibels(float(error)) for error in errors]
         self._ssim += sum(map(ssim_of_frame, truth.reference.images, decoded.images))
         for index, flow in truth.flows.items():
             self._flow_difference.update_state(flow, decoded.flow(index))
@@ -157,7 +156,7 @@ class ResultMeasures:
         """Value of each of `metrics.MEASURES`; NaN for what was not measured."""
         found = self.stability.result() if self.is_compared else {}
         found["flicker"] = self.flicker.result()
-        found["ssim"] = self._ssim / len(self.psnr) if self.psnr else math.nan
+        found["ssim"] = self._ssim / self._frames if self.is_compared else math.nan
         found["warping_error"] = self._warping.result()
         found["flow_difference"] = self._flow_difference.result()
         return {key: found.get(key, math.nan) for key in metrics.MEASURES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from keras_temporal_reg.evaluation.optical_flow import import_cv2
 
 _WINDOW, _SIGMA = 11, 1.5  # pixels (Wang et al. 2004)
 _MARGIN = _WINDOW // 2
-_ROWS = 64  # measured at once
+_ROWS, _COLUMNS = 64, 341  # measured at once, so few that all stays in the cache
 _C1, _C2 = 0.01**2, 0.03**2
 
 
@@ -26,16 +27,16 @@ def ssim_of_frame(reference: np.ndarray, result: np.ndarray) -> float:
     """
     if min(reference.shape[:2]) < _WINDOW:
         return math.nan
-    rows, inner = len(reference) - 2 * _MARGIN, reference[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    height, width = (side - 2 * _MARGIN for side in reference.shape[:2])
     total = 0.0
-    for start in range(0, rows, _ROWS):  # so few at once that all stays in the cache
-        band = slice(start, start + _ROWS + 2 * _MARGIN)
-        total += _sum_of_band(reference[band], result[band])
-    return total / inner.size
+    for top, left in itertools.product(range(0, height, _ROWS), range(0, width, _COLUMNS)):
+        tile = np.s_[top : top + _ROWS + 2 * _MARGIN, left : left + _COLUMNS + 2 * _MARGIN]
+        total += _sum_of_tile(reference[tile], result[tile])
+    return total / (height * width * reference.shape[2])
 
 
-def _sum_of_band(reference: np.ndarray, result: np.ndarray) -> float:
-    """The sum over pixels and channels, where the window lies inside of the band."""
+def _sum_of_tile(reference: np.ndarray, result: np.ndarray) -> float:
+    """The sum over pixels and channels, where the window lies inside of the tile."""
     cv2 = import_cv2()
 
     def blur(image: np.ndarray) -> np.ndarray:
@@ -44,11 +45,18 @@ def _sum_of_band(reference: np.ndarray, result: np.ndarray) -> float:
 
     # With s = v + p and d = v - p, two products are blurred, where v^2, p^2 and v p would be three.
     total, difference = reference + result, reference - result
-    mean_total, mean_difference = blur(total) ** 2, blur(difference) ** 2
-    variance_total = blur(total * total) - mean_total
-    variance_difference = blur(difference * difference) - mean_difference
-    luminance = (mean_total - mean_difference + 2 * _C1) / (mean_total + mean_difference + 2 * _C1)
-    contrast = (variance_total - variance_difference + 2 * _C2) / (
-        variance_total + variance_difference + 2 * _C2
-    )
-    return float(np.sum(luminance * contrast, dtype=np.float64))
+    mean_total, mean_difference = blur(total), blur(difference)
+    for values in (total, difference):
+        np.square(values, out=values)
+    square_total, square_difference = blur(total), blur(difference)
+    mean_total, mean_difference = mean_total**2, mean_difference**2
+    luminance, means = mean_total - mean_difference, mean_total + mean_difference
+    contrast, squares = square_total - square_difference, square_total + square_difference
+    contrast -= luminance
+    squares -= means
+    for values, constant in ((luminance, _C1), (means, _C1), (contrast, _C2), (squares, _C2)):
+        values += 2 * constant
+    contrast *= luminance
+    squares *= means
+    contrast /= squares
+    return float(contrast.sum(dtype=np.float64))

@@ -2,13 +2,13 @@
 
 from keras_temporal_reg.metrics._depth import scale_invariant_error
 from keras_temporal_reg.metrics._flicker import Flicker, excess_removed, flicker
+from keras_temporal_reg.metrics._high_pass import high_pass
 from keras_temporal_reg.metrics._image import psnr, ssim
 from keras_temporal_reg.metrics._labels import label_changes
 from keras_temporal_reg.metrics._registry import MEASURES, Measure
 from keras_temporal_reg.metrics._temporal import (
     Stability,
     contrast_ratio,
-    high_pass,
     relative_smoothness,
     smoothness,
     stability,

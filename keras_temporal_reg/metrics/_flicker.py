@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_temporal_reg.metrics._moments import variance
 from keras_temporal_reg.metrics._warping import WarpingError, error_of_clip
 
 FLOOR_MARGIN = 1.05  # flicker over that of the reference, below which there is no excess to remove
@@ -49,7 +50,7 @@ def flicker(result: Any, motion: Any, mask: Any = None, cuts: Iterable[int] = ()
     """
     frames = np.asarray(result, np.float32)
     error = error_of_clip(frames, motion, mask, cuts)
-    return float(_per_contrast(error, sum(map(_variance, frames)) / len(frames)))
+    return float(_per_contrast(error, sum(map(variance, frames)) / len(frames)))
 
 
 def excess_removed(
@@ -120,7 +121,7 @@ class Flicker:
         """Take the contrast of frames, ``(frames, height, width, channels)`` float32, whose
         `error` was taken elsewhere.
         """
-        self._variance += sum(map(_variance, frames))
+        self._variance += sum(map(variance, frames))
         self._frames += len(frames)
 
     def result(self) -> float:
@@ -141,6 +142,10 @@ class Flicker:
 
     def _per_contrast(self, error: Any) -> Any:
         return _per_contrast(error, self._variance / max(self._frames, 1))
+
+
+def _per_contrast(self, error: Any) -> Any:
+    return _per_contrast(error, self._variance / max(self._frames, 1))
 
 
 def _variance(frame: np.ndarray) -> float:

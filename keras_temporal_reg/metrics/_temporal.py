@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg.core import deprecation, validation
+from keras_temporal_reg.core import deprecation
+from keras_temporal_reg.metrics import _moments
 from keras_temporal_reg.metrics._flicker import flicker
+from keras_temporal_reg.metrics._high_pass import HighPass
 from keras_temporal_reg.metrics._image import decibels
 
-_CHUNK_NUMBERS = 2**25  # numbers filtered at once, beside the frames that the filter spans
-_CHUNK_FRAMES = 16
 _BLOCK_NUMBERS = 2**16  # of each frame
 
 
@@ -111,29 +111,6 @@ def structure(reference: Any, result: Any) -> float:
     return stability(reference, result)["structure"]
 
 
-def high_pass(clip: Any, sigma: float = 2.0) -> np.ndarray:
-    """``clip - G clip``: what changes within a few frames, at each pixel.
-
-    Args:
-        clip: ``(frames, height, width, channels)``.
-        sigma: of the temporal Gaussian G, in frames.
-
-    Returns:
-        float64, the shape of `clip`.
-
-    Raises:
-        ValueError: if sigma is not positive.
-    """
-    filtered, pieces = _HighPass(sigma), []
-    clip = np.asarray(clip, np.float64)
-    for frame in clip:
-        if ready := filtered.push(frame):
-            pieces.append(filtered.weights(ready) @ filtered.window)
-            filtered.forget(ready)
-    pieces.append(filtered.weights(filtered.missing) @ filtered.window)
-    return np.concatenate(pieces).reshape(clip.shape)
-
-
 class Stability:
     """All stability measures of two clips that come in pieces, in one pass over them.
 
@@ -164,15 +141,16 @@ class Stability:
     def reset_state(self) -> None:
         """Forget all frames."""
         self.frames = 0
-        self._filters = (_HighPass(self.sigma), _HighPass(self.sigma))
+        self._filters = (HighPass(self.sigma), HighPass(self.sigma))
         self._high_passed = np.zeros(3)  # sums of squares of hp(v), hp(p) and hp(p - v)
         self._centred = np.zeros(3)  # sums of v v, p p and v p about the frames' means
-        self._squared_error = 0.0  # sum of squares of p - v
+        self._squared_errors: list[float] = []  # of each frame, sum of squares of p - v
         self._gradients = np.zeros(2)  # sums of grad p grad v and of grad v grad v
         self._deviations: Any = np.zeros(1)  # sums over frames of those of v and p, per channel
         self._frame_errors: list[float] = []
         self._pixel_errors: Any = 0.0  # sum over frames of the squares of hp(p - v)
         self._shape: tuple[int, ...] = ()  # of a frame
+        self._missing: tuple[np.ndarray, list[float], np.ndarray] | None = None  # see `_rest`
 
     def update_state(self, reference: Any, result: Any) -> None:
         """Take the next frames.
@@ -203,18 +181,16 @@ class Stability:
 
     def _update(self, v: np.ndarray, p: np.ndarray) -> None:
         self.frames += 1
+        self._missing = None
         filter_v, filter_p = self._filters
         filter_v.push(v)
         if ready := filter_p.push(p):
             self._take(ready)
-        centred_v, centred_p = _centred(v), _centred(p)
-        pairs = (centred_v, centred_v), (centred_p, centred_p), (centred_v, centred_p)
-        vv, pp, vp = (_products(a, b) for a, b in pairs)
-        self._centred += [vv.sum(), pp.sum(), vp.sum()]
-        self._deviations = self._deviations + np.sqrt(np.stack([vv, pp]) / centred_v.shape[1])
-        self._gradients += _gradient_products(p, v)
-        error = (p - v).ravel()
-        self._squared_error += float(np.dot(error, error))
+        moments = _moments.of_pair(v, p)
+        self._centred += moments.centred.sum(axis=1)
+        self._deviations = self._deviations + np.sqrt(moments.centred[:2] / math.prod(v.shape[:2]))
+        self._gradients += moments.gradients
+        self._squared_errors.append(moments.squared_error)
 
     def _take(self, count: int) -> None:
         """Add the next results of the filters."""
@@ -236,7 +212,7 @@ class Stability:
         weights = self._filters[0].weights(count)  # both filters are at the same frame
         for start in range(0, len(of_numbers), _BLOCK_NUMBERS):  # so that all stays in the cache
             block = slice(start, start + _BLOCK_NUMBERS)
-            hp_v, hp_p = (weights @ each.window[:, block] for each in self._filters)
+            hp_v, hp_p = (each.results(weights, block) for each in self._filters)
             error = hp_p - hp_v
             energies += [float(np.vdot(u, u)) for u in (hp_v, hp_p, error)]
             np.square(error, out=error)
@@ -248,9 +224,10 @@ class Stability:
 
     def start_shot(self) -> None:
         """Let the next frame begin a new shot: the temporal filter starts anew with it."""
+        self._missing = None
         if self._filters[0].received:
             self._take(self._filters[0].missing)
-            self._filters = (_HighPass(self.sigma), _HighPass(self.sigma))
+            self._filters = (HighPass(self.sigma), HighPass(self.sigma))
 
     def flicker(self) -> tuple[np.ndarray, np.ndarray]:
         """Deprecated name of `fast_errors`."""
@@ -272,6 +249,10 @@ class Stability:
             np.sqrt((self._pixel_errors + pixel_errors) / self.frames),
         )
 
+    def frame_psnr(self) -> list[float]:
+        """PSNR of each frame so far, in dB, of values in [0, 1]."""
+        return [decibels(error / math.prod(self._shape)) for error in self._squared_errors]
+
     def result(self) -> dict[str, float]:
         """Compute the measures of all frames so far.
 
@@ -285,6 +266,7 @@ class Stability:
             ValueError: with fewer than 2 frames.
         """
         energy_v, energy_p, energy_error = self._high_passed + self._rest()[0]
+        squared_error = math.fsum(self._squared_errors)
         deviation_v, deviation_p = self._deviations
         has_contrast = deviation_v > 0
         ratios = deviation_p[has_contrast] / deviation_v[has_contrast]
@@ -297,8 +279,8 @@ class Stability:
             "relative_smoothness": smooth * contrast,
             "temporal_error": math.sqrt(_ratio(energy_error, energy_v)),
             "structure": float(vp / math.sqrt(vv * pp)) if vv * pp > 0 else math.nan,
-            "psnr": decibels(self._squared_error / (self.frames * math.prod(self._shape))),
-            "error": 100.0 * math.sqrt(_ratio(self._squared_error, vv)),
+            "psnr": decibels(squared_error / (self.frames * math.prod(self._shape))),
+            "error": 100.0 * math.sqrt(_ratio(squared_error, vv)),
             "detail": float(_ratio(*self._gradients)),
         }
 
@@ -306,61 +288,9 @@ class Stability:
         """As `_filtered`, of the results still missing if the clip ends here."""
         if self.frames < 2:
             raise ValueError(f"a clip must have at least 2 frames. Received: {self.frames}")
-        return self._filtered(self._filters[0].missing)
-
-
-class _HighPass:
-    """``u - G u`` of frames that come one by one; results lag by the radius of the filter.
-
-    The window holds the frames that results to come still need: frame t in row t modulo the
-    number of rows. The first frame is subtracted from each, so that pixels that do not change
-    give an exact zero.
-    """
-
-    def __init__(self, sigma: float) -> None:
-        validation.positive("sigma", sigma)
-        self.radius = max(int(4.0 * sigma + 0.5), 1)
-        offsets = np.arange(-self.radius, self.radius + 1)
-        kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
-        self.kernel = kernel / kernel.sum()
-        self.received = 0  # frames
-        self.returned = 0  # results
-
-    def push(self, frame: np.ndarray) -> int:
-        """Take a frame; return how many results are to be taken before the next."""
-        if self.received == 0:
-            self._allocate(frame)
-        row = self.window[self.received % len(self.window)]
-        np.subtract(frame.ravel(), self.first, out=row)
-        self.received += 1
-        return 0 if self.received < self.returned + self.radius + self.chunk else self.chunk
-
-    @property
-    def missing(self) -> int:
-        """Results that are missing if the clip ends here."""
-        return self.received - self.returned
-
-    def forget(self, count: int) -> None:
-        """Make room: the next results were taken."""
-        self.returned += count
-
-    def _allocate(self, frame: np.ndarray) -> None:
-        self.first = frame.ravel().copy()
-        # Several results at once are one product of matrices.
-        self.chunk = max(1, min(_CHUNK_FRAMES, _CHUNK_NUMBERS // max(frame.size, 1)))
-        self.window = np.zeros((2 * self.radius + self.chunk, frame.size), frame.dtype)
-
-    def weights(self, count: int) -> np.ndarray:
-        """Of the rows of the window in the next results, ``(count, rows)``."""
-        weights = np.zeros((count, len(self.window)), self.window.dtype)
-        for row in range(count):
-            t = self.returned + row
-            for weight, s in zip(self.kernel, range(t - self.radius, t + self.radius + 1)):
-                s %= 2 * self.received  # mirrored: d c b a | a b c d | d c b a
-                s = s if s < self.received else 2 * self.received - 1 - s
-                weights[row, s % len(self.window)] -= weight
-            weights[row, t % len(self.window)] += 1.0
-        return weights
+        if self._missing is None:  # until the next frame or shot
+            self._missing = self._filtered(self._filters[0].missing)
+        return self._missing
 
 
 def _as_floats(reference: Any, result: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -369,28 +299,6 @@ def _as_floats(reference: Any, result: Any) -> tuple[np.ndarray, np.ndarray]:
     single = all(a.dtype in (np.float16, np.float32) for a in pair)
     reference, result = (a.astype(np.float32 if single else np.float64, copy=False) for a in pair)
     return reference, result
-
-
-def _centred(frame: np.ndarray) -> np.ndarray:
-    """``(channels, pixels)``, each channel about its mean."""
-    planes = np.ascontiguousarray(frame.reshape(-1, frame.shape[-1]).T)
-    # First about one pixel, so that a flat frame gives an exact zero.
-    planes = planes - planes[:, :1]
-    return planes - planes.mean(axis=1, keepdims=True)
-
-
-def _gradient_products(p: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Sums of products of the differences between neighbouring pixels: p and v, v and v."""
-    found = np.zeros(2)
-    for axis in (0, 1):
-        of_v, of_p = (np.diff(frame, axis=axis).ravel() for frame in (v, p))
-        found += [np.dot(of_p, of_v), np.dot(of_v, of_v)]
-    return found
-
-
-def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Sum of products of each channel, float64."""
-    return np.array([np.dot(x, y) for x, y in zip(a, b)], np.float64)
 
 
 def _ratio(a: float, b: float) -> float:

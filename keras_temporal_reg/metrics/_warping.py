@@ -71,7 +71,8 @@ class WarpingError:
         """Forget all frames."""
         self.errors: list[float] = []  # of each pair of neighbours; NaN without a trusted pixel
         self._previous: tf.Tensor | None = None  # a batch of one
-        self._pixels: Any = 0.0  # sums over the pairs of error and mask, (2, height, width)
+        # Sums over the pairs of error and mask, (2, height, width) float64.
+        self._pixels: np.ndarray | None = None
 
     def update_state(self, frame: Any, motion: Any = None, mask: Any = None) -> None:
         """Take the next frame.
@@ -87,12 +88,13 @@ class WarpingError:
         pair = (None if each is None else tf.expand_dims(each, 0) for each in (motion, mask))
         update_together([self], [frames], ends, *pair)
 
-    def _joined(self, frames: Any) -> tf.Tensor:
-        """Take the next frames; return them behind the frame before, or the first of them again."""
-        frames = tf.convert_to_tensor(frames, tf.float32)
+    def _pairs(self, frames: tf.Tensor, ends: Sequence[int]) -> list[tf.Tensor]:
+        """The frames before some frames, and these: ``(pairs, height, width, channels)`` each."""
         before = frames[:1] if self._previous is None else self._previous
-        self._previous = frames[-1:]
-        return tf.concat([before, frames], axis=0)
+        if len(ends) == len(frames):
+            return [tf.concat([before, frames[:-1]], axis=0), frames]
+        ends = np.array(ends, np.int32)
+        return [tf.gather(tf.concat([before, frames], axis=0), ends), tf.gather(frames, ends)]
 
     def _update_errors(self, rows: np.ndarray, pixels: np.ndarray) -> None:
         """Take masked squares of the next pairs, and their masks.
@@ -103,7 +105,9 @@ class WarpingError:
         """
         for total, weight in rows.sum(axis=2, dtype=np.float64).T:
             self.errors.append(float(total / weight) if weight > 0 else math.nan)
-        self._pixels = self._pixels + pixels.astype(np.float64)
+        if self._pixels is None:
+            self._pixels = np.zeros(pixels.shape)
+        self._pixels += pixels
 
     def result(self) -> float:
         """Mean over the pairs so far; NaN without any."""
@@ -117,7 +121,7 @@ class WarpingError:
         Raises:
             ValueError: without a pair of neighbours.
         """
-        if not self.errors:
+        if self._pixels is None:
             raise ValueError("pixel_errors needs a pair of neighbours. Received: none")
         total, weight = self._pixels
         return np.divide(total, weight, out=np.full(total.shape, math.nan), where=weight > 0)
@@ -172,8 +176,21 @@ def update_together(
     """
     if errors[0]._previous is None and 0 in ends:  # the first frame of all has none before it
         ends, motion, mask = ends[1:], motion[1:], None if mask is None else mask[1:]
-    joined = [error._joined(frames) for error, frames in zip(errors, clips)]
-    height, width = joined[0].shape[1:3]
+    # A result that is shown as it is has one clip, not two: it is compared once.
+    same: dict[Any, list[WarpingError]] = {}
+    distinct: dict[Any, Any] = {}
+    for error, clip in zip(errors, clips):
+        key = (id(clip), id(error._previous))
+        same.setdefault(key, []).append(error)
+        distinct[key] = clip
+    pairs = []
+    for key, group in same.items():
+        frames = tf.convert_to_tensor(distinct[key], tf.float32)
+        pairs.append(group[0]._pairs(frames, ends))
+        last = frames[-1:]
+        for error in group:
+            error._previous = last
+    height, width = frames.shape[1:3]
     is_large = height * width >= _COMPILED_PIXELS
     unexplained = _compiled_unexplained if is_large else _unexplained
     count = max(1, _BATCH_PIXELS // (height * width))
@@ -184,13 +201,13 @@ def update_together(
         most = 2 ** math.ceil(math.log2(taken)) if is_large else taken
         weights = np.ones((taken, height, width), np.float32) if mask is None else mask[part]
         rows, pixels = unexplained(
-            _padded(np.array(ends[part], np.int32), most),
             *(_padded(tf.cast(each, tf.float32), most) for each in (motion[part], weights)),
-            *joined,
+            *(_padded(each[part], most) for pair in pairs for each in pair),
         )
         rows, pixels = rows.numpy()[:, :taken], pixels.numpy()
-        for number, error in enumerate(errors):
-            error._update_errors(rows[[number, -1]], pixels[[number, -1]])
+        for number, group in enumerate(same.values()):
+            for error in group:
+                error._update_errors(rows[[number, -1]], pixels[[number, -1]])
 
 
 def _padded(values: Any, count: int) -> Any:
@@ -201,29 +218,31 @@ def _padded(values: Any, count: int) -> Any:
 
 
 def _unexplained(
-    starts: tf.Tensor, motion: tf.Tensor, mask: tf.Tensor, *clips: tf.Tensor
+    motion: tf.Tensor, mask: tf.Tensor, *pairs: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Of each clip, ``warp(following) - frames`` squared, summed over channels and masked; last the
     mask.
 
     Args:
-        starts: indices of the first frame of each pair, ``(pairs,)``.
-        motion: from each of these to the next.
-        mask: likewise.
-        *clips: ``(frames, height, width, channels)`` each.
+        motion: from the first frame of each pair to the second.
+        mask: ``(pairs, height, width)``, 1 where the motion can be trusted.
+        *pairs: of each clip, the first frames and the second ones,
+            ``(pairs, height, width, channels)`` each.
 
     Returns:
         Sums over the columns, ``(clips + 1, pairs, height)``, and over the pairs,
         ``(clips + 1, height, width)``.
     """
     mask *= image.valid_mask(motion, *mask.shape[1:])
-    squares = []
-    for clip in clips:
-        frames, following = tf.gather(clip, starts), tf.gather(clip, starts + 1)
+    found = []
+    for frames, following in zip(pairs[::2], pairs[1::2]):
         difference = image.warp_by_motion(following, motion) - frames
-        squares.append(mask * tf.reduce_sum(tf.square(difference), axis=-1))
-    found = tf.stack([*squares, mask])
-    return tf.reduce_sum(found, axis=3), tf.reduce_sum(found, axis=1)
+        found.append(mask * tf.reduce_sum(tf.square(difference), axis=-1))
+    found.append(mask)
+    return (
+        tf.stack([tf.reduce_sum(each, axis=2) for each in found]),
+        tf.stack([tf.reduce_sum(each, axis=0) for each in found]),
+    )
 
 
 _compiled_unexplained = xla.compiled_by_shape(_unexplained)

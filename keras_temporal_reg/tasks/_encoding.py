@@ -17,9 +17,14 @@ def as_float32(rgb: np.ndarray) -> np.ndarray:
 
 def to_display(x: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Return the prediction as RGB in [0, 1]: clipped, NaN as black, one channel repeated."""
-    # Comparisons are False for NaN.
-    shown = np.minimum(np.where(prediction > 0.0, prediction, 0.0), 1.0).astype(np.float32)
-    return np.repeat(shown, 3, axis=-1) if shown.shape[-1] == 1 else shown[..., :3]
+    # Not copied if that changes nothing; comparisons are False for NaN, and fmax takes 0 for it.
+    if not (prediction.min() >= 0.0 and prediction.max() <= 1.0):
+        prediction = np.minimum(np.fmax(prediction, 0.0), 1.0)
+    shown = prediction.astype(np.float32, copy=False)
+    channels = shown.shape[-1]
+    if channels == 3:
+        return shown
+    return np.repeat(shown, 3, axis=-1) if channels == 1 else shown[..., :3]
 
 
 def from_target(make_input: Callable[..., tf.Tensor], target: np.ndarray) -> Pair:

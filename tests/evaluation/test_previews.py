@@ -49,6 +49,14 @@ def test_the_column_of_most_flicker_is_that_of_the_map(tmp_path):
     assert shown.column_of_most_flicker("b") == 4  # the middle one
 
 
+def test_frames_of_bytes_are_shown_as_they_are(tmp_path):
+    frames = np.stack(ramp(32, 48, 4))
+    assert frames.dtype == np.uint8
+    with previews.Previews(tmp_path / "new", Fraction(25)) as shown:
+        shown.add("a", frames)
+    np.testing.assert_array_equal(shown.slice("a", 4), frames[:, :, 23].swapaxes(0, 1))
+
+
 def test_large_frames_are_shown_smaller(tmp_path):
     wide = np.zeros((2, 92, 1280, 3), np.float32)
     with previews.Previews(tmp_path / "new", Fraction(25)) as shown:

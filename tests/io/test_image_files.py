@@ -353,6 +353,17 @@ def test_bytes_are_rounded_and_clipped():
     )
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_bytes_of_large_pictures_are_those_of_their_pixels(dtype):
+    values = np.random.default_rng(0).normal(0.5, 0.5, (2, 700, 100, 3)).astype(dtype)
+    values[1, 600, 3] = np.nan
+    exact = np.clip(np.nan_to_num(values.astype(np.float64)), 0.0, 1.0) * 255.0
+    for picture, expected in ((values, exact), (values[1], exact[1])):
+        found = image_files.to_uint8(picture)
+        assert found.dtype == np.uint8
+        assert np.abs(found - expected).max() <= 0.5 + 1e-4
+
+
 def test_a_written_image_is_read_again(tmp_path):
     image_files.write(tmp_path / "again.png", colors() / 255.0)
     np.testing.assert_allclose(

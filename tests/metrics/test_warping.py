@@ -8,6 +8,7 @@ from scipy import ndimage
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg import metrics
+from keras_temporal_reg.metrics import _warping
 
 
 def camera_clip(frames=6, height=10, width=12, seed=0):
@@ -168,3 +169,21 @@ def test_frames_without_motion_are_not_compared_with_the_frame_before():
     expected = [expected_warping_error(clip[t : t + 2], flow[t : t + 1]) for t in (0, 2)]
     assert error.errors == pytest.approx(expected, rel=1e-4)
     assert error.result() == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_clips_that_are_the_same_for_a_while_have_the_errors_of_their_own():
+    rng = np.random.default_rng(0)
+    first, third = (rng.random((4, 12, 16, 3)).astype(np.float32) for _ in range(2))
+    motion = rng.normal(size=(11, 12, 16, 2)).astype(np.float32)
+    chunks = [(first, first), (first, third), (third, third)]
+    found = [metrics.WarpingError(), metrics.WarpingError()]
+    for number, pair in enumerate(chunks):
+        ends = [0, 1, 3] if number else [1, 2]
+        pairs = motion[[4 * number + end - 1 for end in ends]]
+        _warping.update_together(found, pair, ends, pairs)
+    cuts = [3, 6, 10]  # the frames that are not among the ends
+    for error, clips in zip(found, zip(*chunks)):
+        clip = np.concatenate(clips)
+        expected = metrics.warping_error(clip, motion, cuts=cuts)
+        assert error.result() == pytest.approx(expected, rel=1e-6)
+    assert found[0].errors != found[1].errors

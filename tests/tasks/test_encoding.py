@@ -1,6 +1,7 @@
 """Tests of the encodings that several tasks share."""
 
 import numpy as np
+import pytest
 
 from keras_temporal_reg.tasks import _encoding
 
@@ -11,6 +12,16 @@ def test_to_display_clips_shows_nan_as_black_and_repeats_one_channel():
     expected = np.array([[[0.0], [0.25], [1.0], [0.0], [1.0], [0.0]]])
     np.testing.assert_array_equal(shown, expected.repeat(3, axis=-1))
     assert shown.dtype == np.float32
+
+
+@pytest.mark.parametrize("value, same", [(0.5, True), (1.5, False), (np.nan, False)])
+def test_to_display_copies_only_what_it_changes(value, same):
+    prediction = np.full((2, 3, 4, 3), 0.25, np.float32)
+    prediction[0, 0, 0, 0] = value
+    before = prediction.copy()
+    shown = _encoding.to_display(prediction, prediction)
+    assert (shown is prediction) == same
+    np.testing.assert_array_equal(prediction, before)
 
 
 def test_to_display_drops_alpha():
