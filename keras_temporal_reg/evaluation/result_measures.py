@@ -69,8 +69,9 @@ class DecodedFrames:
 
     def _luma_of(self, index: int) -> np.ndarray:
         if index not in self._luma:
-            is_before = index < 0 and self._previous is not None
-            frame = self._previous if is_before else self.shown[index]
+            frame = self.shown[index]
+            if index < 0 and self._previous is not None:
+                frame = self._previous
             self._luma[index] = optical_flow.to_luma(frame)
         return self._luma[index]
 

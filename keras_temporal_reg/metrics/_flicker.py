@@ -144,21 +144,6 @@ class Flicker:
         return _per_contrast(error, self._variance / max(self._frames, 1))
 
 
-def _per_contrast(self, error: Any) -> Any:
-    return _per_contrast(error, self._variance / max(self._frames, 1))
-
-
-def _variance(frame: np.ndarray) -> float:
-    """Spatial variance, summed over channels."""
-    # About one pixel first, so that a flat frame gives an exact zero.
-    centred = frame - frame[:1, :1]
-    # Rows and columns are short enough to be summed up in float32, which takes half of the time.
-    centred -= centred.mean(axis=0).mean(axis=0)
-    rows = centred.reshape(len(centred), -1)
-    squares = np.einsum("ij,ij->i", rows, rows).sum(dtype=np.float64)
-    return float(squares) / (frame.shape[0] * frame.shape[1])
-
-
 def _per_contrast(error: Any, variance: float) -> Any:
     if not variance > 0.0:
         return np.full(np.shape(error), math.nan)

@@ -93,8 +93,8 @@ class WarpingError:
         before = frames[:1] if self._previous is None else self._previous
         if len(ends) == len(frames):
             return [tf.concat([before, frames[:-1]], axis=0), frames]
-        ends = np.array(ends, np.int32)
-        return [tf.gather(tf.concat([before, frames], axis=0), ends), tf.gather(frames, ends)]
+        index = np.array(ends, np.int32)
+        return [tf.gather(tf.concat([before, frames], axis=0), index), tf.gather(frames, index)]
 
     def _update_errors(self, rows: np.ndarray, pixels: np.ndarray) -> None:
         """Take masked squares of the next pairs, and their masks.
