@@ -48,17 +48,21 @@ class Group(NamedTuple):
     settings: list[dict[str, Any]]
 
 
-OP = "TensorFlow's op"
+OP, OP_EAGER = "TensorFlow's op", "TensorFlow's op, eager"
+READ_WRITE = "read and write, XLA"  # the images only multiplied: what memory and the call allow
+TORCH = "torch grid_sample"
 WARPS = [
     Variant(OP, "warp_op"),
+    Variant(READ_WRITE, "warp_floor", setting={"jit_compile": True}),
     Variant("ktr inside XLA", "warp_ktr", setting={"jit_compile": True}),
     Variant("ktr outside XLA, auto", "warp_ktr"),
     Variant("ktr outside XLA, op", "warp_ktr", setting={"backend": "op"}),
+    Variant(OP_EAGER, "warp_op", setting={"eager": True}),
     Variant("ktr eager, auto", "warp_ktr", setting={"eager": True}),
     Variant("tfa.image.transform", "warp_tfa", "addons"),
     Variant("keras RandomRotation", "warp_keras"),
     Variant("OpenCV warpAffine", "warp_opencv", "peers"),
-    Variant("torch grid_sample", "warp_torch", "peers"),
+    Variant(TORCH, "warp_torch", "peers"),
     Variant("kornia warp_affine", "warp_kornia", "peers"),
 ]
 WARP_SIZES = [(8, 256), (8, 64), (8, 128), (8, 512), (8, 1024), (1, 256), (64, 256)]
@@ -133,6 +137,16 @@ BARS = [
     ("warp, forward and backward", (8, 256), "ktr inside XLA", OP, 0.9),
     ("warp, forward", (8, 256), "ktr outside XLA, auto", OP, 1.1),
     ("warp, forward and backward", (8, 256), "ktr outside XLA, auto", OP, 1.3),
+    *(
+        (f"warp, forward{how}", (8, size), "ktr inside XLA", *bar)
+        for how in ("", " and backward")
+        for size in (64, 128, 512, 1024)
+        for bar in ((TORCH, 1.5 if size < 256 else 1.0), (READ_WRITE, None))
+    ),
+    *(
+        ("warp, forward and backward", size, "ktr eager, auto", OP_EAGER, 1.0)
+        for size in ((8, 64), (8, 128), (1, 256))
+    ),
     *(
         (f"training step, {how} XLA", size, *bar)
         for how in ("without", "with")

@@ -262,7 +262,7 @@ def _warp(
         if xla.should_compile(images, upstream):
             return _compiled_adjoint(upstream, transforms, image_size, linear)
         if tf.executing_eagerly():
-            return warp.adjoint_graph(upstream.dtype, linear)(upstream, transforms, image_size)
+            return _eager_adjoint(upstream.dtype, image_size, linear)(upstream, transforms)
         return warp.adjoint(upstream, transforms, image_size, linear)
 
     warped = gradients.with_adjoint(
@@ -322,6 +322,19 @@ def _forward_plain(
 # XLA programs of their own, for use in functions that are not compiled.
 _forward_compiled = xla.compiled(_forward_plain)
 _compiled_adjoint = xla.compiled(warp.adjoint)
+
+
+@functools.cache
+def _eager_adjoint(
+    dtype: tf.DType, image_size: tuple[int, int], sampling: warp.Sampling
+) -> Callable[..., tf.Tensor]:
+    """`warp.adjoint` of upstream and transforms, for eager calls."""
+
+    graph = warp.adjoint_graph(dtype, sampling)
+    return xla.compiled_when_repeated(
+        lambda upstream, transforms: warp.adjoint(upstream, transforms, image_size, sampling),
+        lambda upstream, transforms: graph(upstream, transforms, image_size),
+    )
 
 
 def _forward_op(

@@ -7,6 +7,7 @@ as XLA programs of their own.
 
 from __future__ import annotations
 
+import collections
 import functools
 import platform
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 # traced once, and in eager calls, each of which may have another size.
 _PIXELS_IN_GRAPH = 64 * 64
 _PIXELS_IN_EAGER = 256 * 256
+_CALLS_BEFORE_COMPILATION = 2  # of eager calls with smaller images of one shape
 
 
 def is_tracing() -> bool:
@@ -45,6 +47,27 @@ def compiled_by_shape(function: Callable[..., Any]) -> Callable[..., Any]:
             # TensorFlow counts traces by code, which a partial has none of: by program then.
             programs[shapes] = compiled(functools.partial(function))
         return programs[shapes](*arguments)
+
+    return call
+
+
+def compiled_when_repeated(
+    function: Callable[..., Any], meanwhile: Callable[..., Any]
+) -> Callable[..., Any]:
+    """As `compiled_by_shape`, for eager calls of which few may have one shape.
+
+    Args:
+        function: what is compiled, the third time that its arguments have one shape.
+        meanwhile: the same, slower, without a program for each shape.
+    """
+    program = compiled_by_shape(function)
+    calls: collections.Counter[Any] = collections.Counter()
+
+    def call(*arguments: tf.Tensor) -> Any:
+        shapes = tuple((argument.dtype, tuple(argument.shape)) for argument in arguments)
+        calls[shapes] += 1
+        repeated = calls[shapes] > _CALLS_BEFORE_COMPILATION and not _lacks_xla()
+        return (program if repeated else meanwhile)(*arguments)
 
     return call
 
@@ -82,8 +105,13 @@ def should_compile(*images: tf.Tensor) -> bool:
     Not where everything is compiled anyway, nor for small images, for sizes that are unknown
     before the run (each size is compiled anew), or on Apple's GPUs, which have no XLA.
     """
-    if is_tracing() or (platform.system() == "Darwin" and tf.config.list_physical_devices("GPU")):
+    if is_tracing() or _lacks_xla():
         return False
     least = _PIXELS_IN_EAGER if tf.executing_eagerly() else _PIXELS_IN_GRAPH
     sizes = [image.shape[1:] for image in images]
     return all(s.is_fully_defined() and s[0] * s[1] >= least for s in sizes)
+
+
+def _lacks_xla() -> bool:
+    """Whether the device is one of Apple's GPUs."""
+    return platform.system() == "Darwin" and bool(tf.config.list_physical_devices("GPU"))

@@ -198,3 +198,37 @@ def test_programs_by_shape_give_the_function_without_a_warning_of_retracing(capl
         for size in (*range(1, 9), 3):
             np.testing.assert_array_equal(double(tf.ones(size)), np.full(size, 2.0))
     assert "retracing" not in caplog.text
+
+
+def test_a_program_is_made_for_shapes_that_come_again(caplog):
+    compiled, meanwhile = [], []
+
+    def function(x):
+        compiled.append(x.shape)
+        return 2.0 * x
+
+    def slower(x):
+        meanwhile.append(x.shape)
+        return 2.0 * x
+
+    double = xla.compiled_when_repeated(function, slower)
+    for size in (1, 2, 1, 2, 1, 2, 1, 3):
+        np.testing.assert_array_equal(double(tf.ones(size)), np.full(size, 2.0))
+    assert meanwhile == [1, 2, 1, 2, 3]
+    assert compiled == [1, 2]  # traced once each
+    double(tf.ones(1, tf.float64))
+    assert meanwhile[-1] == 1 and len(meanwhile) == 6
+
+
+@pytest.mark.parametrize("size", [12, 70])
+def test_repeated_eager_gradients_are_those_of_the_first(size):
+    images = tf.constant(np.random.default_rng(0).random((2, size, size, 3)), tf.float32)
+    motion = ktr.RandomAffine(seed=0).sample(2, size, size, (0, 1))
+    found = []
+    for _ in range(4):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            warped = ktr.image.transform(images, motion, interpolation="bilinear")
+        found.append(tape.gradient(warped, images, images).numpy())
+    for gradient in found[1:]:
+        np.testing.assert_allclose(gradient, found[0], atol=1e-5)  # of other rounding
