@@ -49,11 +49,11 @@ class Group(NamedTuple):
 
 
 OP, OP_EAGER = "TensorFlow's op", "TensorFlow's op, eager"
-READ_WRITE = "read and write, XLA"  # the images only multiplied: what memory and the call allow
+READ_WRITE = "read and write"  # what the memory allows
 TORCH = "torch grid_sample"
 WARPS = [
     Variant(OP, "warp_op"),
-    Variant(READ_WRITE, "warp_floor", setting={"jit_compile": True}),
+    Variant(READ_WRITE, "warp_floor", "peers"),
     Variant("ktr inside XLA", "warp_ktr", setting={"jit_compile": True}),
     Variant("ktr outside XLA, auto", "warp_ktr"),
     Variant("ktr outside XLA, op", "warp_ktr", setting={"backend": "op"}),
@@ -95,6 +95,13 @@ PIPELINES = [
     Variant("the op in a map", "pipeline", setting={"paired": "op"}),
 ]
 
+IN_MEMORY = "steps on a batch in memory"
+PICTURES = [
+    Variant(IN_MEMORY, "pictures", setting={"on_disk": False}),
+    Variant("steps on photographs", "pictures"),
+]
+PICTURE_TASKS = ("colorization", "denoising")
+
 READ, WRITTEN = "read twice and run", "read, run and write"
 EVALUATIONS = [
     Variant(READ, "clip", setting={"part": READ}),
@@ -125,6 +132,9 @@ def groups(quick: bool) -> Iterator[Group]:
     yield Group("pipeline", "the op in a map", PIPELINES, [{"batch": 16, "size": 64}])
     if not quick:
         yield Group("pipeline", "the op in a map", PIPELINES, [{"batch": 4, "size": 256}])
+        for task in PICTURE_TASKS:
+            settings = [{"batch": 16, "size": 64, "task": task}]
+            yield Group(f"photographs, {task}", IN_MEMORY, PICTURES, settings)
         for network in NETWORKS:
             settings = [{"batch": b, "size": s, "network": network} for b, s in CLIPS]
             yield Group(f"evaluation, {network} network", READ, EVALUATIONS, settings)
@@ -158,6 +168,10 @@ BARS = [
             ("sparse Jacobian at B", "two passes and the op", 0.9),
             ("sparse Jacobian at B", "torch and kornia", None),
         )
+    ),
+    *(
+        (f"photographs, {task}", (16, 64), "steps on photographs", IN_MEMORY, 1.05)
+        for task in PICTURE_TASKS
     ),
     *(
         (f"{what}, {network} network", size, *bar)

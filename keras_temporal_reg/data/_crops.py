@@ -32,8 +32,6 @@ Sample = tuple[np.ndarray | None, np.ndarray]
 # From the free space below and to the right of a crop, in pixels of x, to its top left corner.
 Corner = Callable[[int, int], "tuple[int, int]"]
 
-CACHE_BYTES = 2**30  # of decoded samples; the others are loaded each time
-
 _ENDLESS = 2**62
 
 
@@ -86,31 +84,6 @@ def from_loader(items: Sequence[Any], load: Callable[[Any], Sample], shape: Crop
 
     shapes = [part.shape for part in crop_at(first, shape, 0, 0)]
     return Samples(len(items), shapes, read, has_input=first[0] is not None)
-
-
-def cached(
-    load: Callable[[Any], Sample], cache_bytes: int = CACHE_BYTES
-) -> Callable[[Any], Sample]:
-    """`load`, whose samples are kept, up to so many bytes.
-
-    Nothing is dropped from the cache: of samples drawn at random, the first ones serve as well as
-    the latest.
-    """
-    kept: dict[Any, Sample] = {}
-    used = 0
-
-    def load_or_take(item: Any) -> Sample:
-        nonlocal used
-        if item in kept:
-            return kept[item]
-        sample = load(item)
-        size = sum(part.nbytes for part in sample if part is not None)
-        if used + size <= cache_bytes:
-            used += size
-            kept[item] = sample
-        return sample
-
-    return load_or_take
 
 
 def from_arrays(samples: Sequence[Sample], shape: CropShape) -> Samples:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_temporal_reg import tasks
-from keras_temporal_reg.data import _crops, _pairing
+from keras_temporal_reg.data import _crops, _pairing, _sample_cache
 from keras_temporal_reg.io import image_files
 
 
@@ -162,14 +162,12 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def loader(
-    task: tasks.Task, cache_bytes: int = _crops.CACHE_BYTES
-) -> Callable[[Pair], _crops.Sample]:
+def loader(task: tasks.Task, cache_bytes: float | None = None) -> Callable[[Pair], _crops.Sample]:
     """A function that reads the sample of a pair of files, and keeps up to so many bytes.
 
-    x is None where it is to be made from each crop of y.
+    None: half of the memory that is free. x is None where it is to be made from each crop of y.
     """
-    return _crops.cached(lambda pair: read_sample(pair, task), cache_bytes)
+    return _sample_cache.cached(lambda pair: read_sample(pair, task), cache_bytes)
 
 
 def read_sample(pair: Pair, task: tasks.Task) -> _crops.Sample:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import itertools
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from keras_temporal_reg.core import validation
+from keras_temporal_reg.core import free_memory, validation
 from keras_temporal_reg.saved_models import introspection
 
 OVERLAP = 32  # pixels of x that neighbouring tiles share; seams are blended over them
@@ -24,7 +22,6 @@ _PROBE_SIDE = 128  # pixels
 _BYTES_PER_PIXEL = 4096.0  # assumed of models whose layers cannot be run one by one
 _MOST_BYTES_PER_PIXEL = 16384.0  # of layers that are not looked at where this much is free
 _SHARE_OF_FREE = 0.5  # of the free memory, for the layers; frames and results need the rest
-_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 Size = tuple[int, int]  # height and width, in pixels
 
@@ -179,28 +176,9 @@ def _memory_for(size: Size) -> float:
     """Megabytes that layers may take on frames of a size: half of what is free, unless a GPU runs
     them or they surely need less.
     """
-    free = _SHARE_OF_FREE * _free_memory()
+    free = _SHARE_OF_FREE * free_memory.free_bytes() / 1e6
     is_plenty = math.prod(size) * _MOST_BYTES_PER_PIXEL < 1e6 * free
     return math.inf if is_plenty or tf.config.list_physical_devices("GPU") else free
-
-
-def _free_memory() -> float:
-    """Megabytes that this process can still take, of the machine and of its control group."""
-    try:
-        import psutil
-    except ImportError as error:
-        raise ImportError("clips need psutil: pip install keras-temporal-reg[video]") from error
-    free = psutil.virtual_memory().available
-    # Without such a group or its limit there are no numbers to read.
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        limit, used = (
-            int((_CONTROL_GROUP / f"memory.{name}").read_text()) for name in ("max", "current")
-        )
-        statistics = (_CONTROL_GROUP / "memory.stat").read_text().splitlines()
-        # Cached files are given up where memory is needed.
-        cached = int(dict(line.split() for line in statistics)["file"])
-        free = min(free, max(limit - used + cached, 0))
-    return free / 1e6
 
 
 def _tile_within(memory: float, model: Any, size: Size, channels: int, multiple: int) -> Size:

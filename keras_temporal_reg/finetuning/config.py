@@ -239,6 +239,15 @@ class FinetuneConfig(CommandConfig):
         parse=Path,
         metavar="FILE",
     )
+    cache: float | None = option(
+        None,
+        "how many megabytes of decoded images to keep in memory; the others are read again for "
+        "each crop. Without, half of what is free",
+        checks.positive,
+        setting=None,
+        parse=float,
+        metavar="MB",
+    )
     seed: int = option(0, "the same seed gives the same numbers", _at_least(0), parse=int)
     logs: str | Path | None = option(
         None, "a folder to log to for TensorBoard", setting=None, parse=Path, metavar="DIR"

@@ -90,7 +90,8 @@ def prepare(
         task = dataclasses.replace(
             task, encode=_input_twice(task), encode_input=None, make_input=None
         )
-    load = _directory.loader(task)
+    cache_bytes = None if config.cache is None else 1e6 * config.cache
+    load = _directory.loader(task, cache_bytes)
     usable, skipped = _directory.usable_pairs(inputs, targets, load, shape)
     # Shuffled, so that the images of one scene do not all go to one side.
     shuffled = [usable[n] for n in np.random.default_rng(config.seed).permutation(len(usable))]

@@ -310,7 +310,7 @@ def test_images_that_do_not_fit_into_the_cache_are_read_again(tmp_path, monkeypa
     read, whole = [], image_files.read
     monkeypatch.setattr(image_files, "read", lambda path: read.append(path.name) or whole(path))
     pairs = _directory.pairs_in(tmp_path / "x", None)
-    size = 2 * 10 * 10 * 3 * 4  # bytes of x and y
+    size = 10 * 10 * 3  # bytes of x and y, which are the same image, of 8 bits
     load = _directory.loader(ktr.tasks.restoration, cache_bytes=2 * size)
     for _ in range(2):
         for pair in pairs:

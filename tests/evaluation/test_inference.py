@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tensorflow import keras
 
+from keras_temporal_reg.core import free_memory
 from keras_temporal_reg.evaluation import inference
 
 pytestmark = pytest.mark.stacks
@@ -66,22 +67,10 @@ def test_tiles_give_what_the_whole_gives(scale):
 def test_without_a_limit_the_layers_take_half_of_what_is_free(monkeypatch):
     model = network()
     for free, memory in ((2.0, 1.0), (1e6, 1e6)):
-        monkeypatch.setattr(inference, "_free_memory", lambda free=free: free)
+        monkeypatch.setattr(free_memory, "free_bytes", lambda free=free: 1e6 * free)
         run = inference.runner(model, 150, 220, 3)
         assert run.tile == inference.runner(model, 150, 220, 3, memory=memory).tile
         assert bool(run.note) == (run.tiles > 1) == (free == 2.0)
-
-
-def test_a_control_group_limits_what_is_free(monkeypatch, tmp_path):
-    monkeypatch.setattr(inference, "_CONTROL_GROUP", tmp_path)
-    unlimited = inference._free_memory()
-    assert unlimited > 100
-    for name, text in (("max", 60e6), ("current", 50e6)):
-        (tmp_path / f"memory.{name}").write_text(f"{text:.0f}\n")
-    (tmp_path / "memory.stat").write_text("anon 30000000\nfile 20000000\n")
-    assert inference._free_memory() == pytest.approx(30.0)
-    (tmp_path / "memory.max").write_text("max\n")
-    assert inference._free_memory() > 100
 
 
 def test_a_network_of_one_fixed_size_sees_tiles_of_that_size():

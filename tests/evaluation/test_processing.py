@@ -11,7 +11,7 @@ from tensorflow import keras
 
 import keras_temporal_reg as ktr
 from keras_temporal_reg import cli
-from keras_temporal_reg.evaluation import inference
+from keras_temporal_reg.core import free_memory
 from keras_temporal_reg.experiments import networks
 from keras_temporal_reg.io import image_files, video
 
@@ -73,7 +73,7 @@ def test_colorization_keeps_the_grey(tmp_path):
 def test_frames_too_large_for_what_is_free_are_cut_and_a_note_says_so(tmp_path, monkeypatch):
     video.write(tmp_path / "clip.mp4", ramp(96, 160, 3), Fraction(25))
     for free, is_cut in ((1e6, False), (1.0, True)):
-        monkeypatch.setattr(inference, "_free_memory", lambda free=free: free)
+        monkeypatch.setattr(free_memory, "free_bytes", lambda free=free: 1e6 * free)
         result = ktr.process(
             demo_like(),
             tmp_path / "clip.mp4",

@@ -151,6 +151,7 @@ def test_settings_are_json_and_hold_what_a_resumed_run_must_repeat():
         "keep_members",
         "clip",
         "reference",
+        "cache",
         "allow_code",
         "custom_objects",
         "logs",

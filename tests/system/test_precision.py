@@ -268,7 +268,7 @@ def test_fine_tuning_names_the_picture_that_holds_no_number(folder, tmp_path, mo
         return np.full_like(rgb, np.nan) if len(calls) > 5 and rgb.mean() == bad else rgb
 
     loader = _directory.loader
-    monkeypatch.setattr(_directory, "loader", lambda task: loader(task, cache_bytes=0))
+    monkeypatch.setattr(_directory, "loader", lambda task, cache_bytes=None: loader(task, 0))
     bad = image_files.read(folder / "inputs" / "3.png").mean()
     task = dataclasses.replace(tasks.restoration, encode_input=input_of)
     with pytest.raises(ValueError, match=r"the x of step \d+ is NaN .* Its images: 3\.png$"):
