@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from keras_temporal_reg import saved_models, tasks
-from keras_temporal_reg.data import _crops
+from keras_temporal_reg.data import _crops, _sample_cache
 from keras_temporal_reg.finetuning import members, preflight, schedule, training
 from keras_temporal_reg.finetuning.checkpoints import RunFolder, digest
 from keras_temporal_reg.io import progress
@@ -53,7 +53,7 @@ class Job:
             return None, self.inferred.inputs(frames[number][np.newaxis])[0]
 
         shape = self.window.shape._replace(scale=1)
-        return _crops.from_loader(range(len(frames)), _crops.cached(load), shape)
+        return _crops.from_loader(range(len(frames)), _sample_cache.cached(load), shape)
 
     def batches(self, start: int, stop: int) -> tf.data.Dataset:
         """Batches ``(x,)`` for the steps from `start` to before `stop`."""
