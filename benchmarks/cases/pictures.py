@@ -51,7 +51,8 @@ def prepare(batch, size, task, on_disk=True):
     write(folder)
     task = getattr(ktr.tasks, task)
     shape = _crops.CropShape(size, size, 1)
-    config = FinetuneConfig(task=task, batch_size=batch, validation=0.0, alpha=0.8)
+    options = {"batch_size": batch, "validation": 0.0, "alpha": common.ALPHA}
+    config = FinetuneConfig(task=task, **options)
     images = data.prepare(folder, None, task, shape, config)
     batches = images.batches(0, 10**6)
     first = next(iter(batches))

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_temporal_reg.core import free_memory
+from keras_temporal_reg.core import bands, free_memory
 from keras_temporal_reg.data._crops import Sample
+from keras_temporal_reg.io import image_files
 
 _SHARE_OF_FREE = 0.5  # of the free memory, for samples; the training needs the rest
-_BAND_NUMBERS = 2**16  # of an image, that are compared at once
 
 
 def cached(
@@ -71,15 +71,11 @@ def _expanded(image: np.ndarray) -> np.ndarray:
 
 def _compact(image: np.ndarray) -> Any:
     """The image as `_Bytes` if they hold the same numbers, else the image itself."""
-    if image.dtype != np.float32 or not image.size:
+    if image.dtype != np.float32:
         return image
     found = np.empty(image.shape, np.uint8)
-    rows = max(1, _BAND_NUMBERS // image[0].size)
-    for start in range(0, len(image), rows):
-        band = image[start : start + rows]
-        values = np.fmin(np.fmax(band, 0.0), 1.0)  # which takes numbers in place of NaN
-        values *= np.float32(255.0)
-        found[start : start + rows] = np.rint(values, out=values)
-        if not np.array_equal(_expanded(found[start : start + rows]), band):
+    for band in bands.of(image):
+        found[band] = image_files.to_uint8(image[band])
+        if not np.array_equal(_expanded(found[band]), image[band]):
             return image
     return _Bytes(found)

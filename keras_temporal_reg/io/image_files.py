@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_temporal_reg.core import bands
 from keras_temporal_reg.io import atomic
 
 LDR_SUFFIXES = (
@@ -30,7 +31,6 @@ _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "JPEG2000")
 _ORIENTATION = 0x0112  # the tag of EXIF and TIFF
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Floats beyond [0, 1] by no more than this are of a filter that overshoots.
-_BAND_NUMBERS = 2**16  # of pictures, that are converted at once
 _OVERSHOOT = 0.1
 _REMEDY = (
     "save it with 8 or 16 unsigned bits per channel, as floats of 32 bits in [0, 1], or linear "
@@ -122,9 +122,7 @@ def write(path: Any, image: np.ndarray) -> None:
 def to_uint8(image: np.ndarray) -> np.ndarray:
     """Convert values in [0, 1] to uint8, rounded and clipped; NaN becomes 0."""
     pixels = np.empty(np.shape(image), np.uint8)
-    rows = max(1, _BAND_NUMBERS // max(pixels[:1].size, 1))
-    for start in range(0, len(pixels), rows):  # so few at once that all stays in the cache
-        band = slice(start, start + rows)
+    for band in bands.of(pixels):
         values = clipped(image[band])
         values = values.astype(np.result_type(values, np.float32), copy=False)
         values *= 255.0

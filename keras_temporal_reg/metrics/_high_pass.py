@@ -30,9 +30,9 @@ def high_pass(clip: Any, sigma: float = 2.0) -> np.ndarray:
     clip = np.asarray(clip, np.float64)
     for frame in clip:
         if ready := filtered.push(frame):
-            pieces.append(filtered.weights(ready) @ filtered.window)
+            pieces.append(filtered.results(filtered.weights(ready)))
             filtered.forget(ready)
-    pieces.append(filtered.weights(filtered.missing) @ filtered.window)
+    pieces.append(filtered.results(filtered.weights(filtered.missing)))
     return np.concatenate(pieces).reshape(clip.shape)
 
 
@@ -77,7 +77,7 @@ class HighPass:
         self.chunk = max(1, min(_CHUNK_FRAMES, _CHUNK_NUMBERS // max(frame.size, 1)))
         self.window = np.zeros((2 * self.radius + self.chunk, frame.size), frame.dtype)
 
-    def results(self, weights: np.ndarray, numbers: slice) -> np.ndarray:
+    def results(self, weights: np.ndarray, numbers: slice = slice(None)) -> np.ndarray:
         """The product of weights and some columns of the window, ``(count, numbers)``.
 
         As many small products: of a large one, the threads of BLAS that had a share in it go on

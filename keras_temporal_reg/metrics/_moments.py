@@ -5,12 +5,11 @@ Frames are read in bands of rows that stay in the cache, in less than half of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-_BAND_NUMBERS = 2**16  # of each frame, at once
+from keras_temporal_reg.core import bands
 
 
 class PairMoments(NamedTuple):
@@ -30,7 +29,7 @@ class PairMoments(NamedTuple):
 def of_pair(v: np.ndarray, p: np.ndarray) -> PairMoments:
     """Moments of two frames ``(height, width, channels)`` of one float dtype."""
     centred, gradients, squared_error = _Centred(2, v.shape[-1]), np.zeros(2), 0.0
-    for band in _bands(v):
+    for band in bands.of(v):
         error = (p[band] - v[band]).ravel()
         squared_error += float(np.dot(error, error))
         across = [_difference(u[band, :-1], u[band, 1:]) for u in (v, p)]
@@ -47,7 +46,7 @@ def of_pair(v: np.ndarray, p: np.ndarray) -> PairMoments:
 def variance(frame: np.ndarray) -> float:
     """Spatial variance of a frame ``(height, width, channels)``, summed over channels."""
     centred = _Centred(1, frame.shape[-1])
-    for band in _bands(frame):
+    for band in bands.of(frame):
         centred.add([frame[band]])
     return float(centred.products.sum()) / centred.count
 
@@ -93,9 +92,3 @@ def _about_mean(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.subtract(after, before).ravel()
-
-
-def _bands(frame: np.ndarray) -> Iterator[slice]:
-    rows = max(1, _BAND_NUMBERS // max(frame[0].size, 1))
-    for start in range(0, len(frame), rows):
-        yield slice(start, min(start + rows, len(frame)))

@@ -177,15 +177,12 @@ def update_together(
     if errors[0]._previous is None and 0 in ends:  # the first frame of all has none before it
         ends, motion, mask = ends[1:], motion[1:], None if mask is None else mask[1:]
     # A result that is shown as it is has one clip, not two: it is compared once.
-    same: dict[Any, list[WarpingError]] = {}
-    distinct: dict[Any, Any] = {}
+    distinct: dict[Any, tuple[Any, list[WarpingError]]] = {}
     for error, clip in zip(errors, clips):
-        key = (id(clip), id(error._previous))
-        same.setdefault(key, []).append(error)
-        distinct[key] = clip
+        distinct.setdefault((id(clip), id(error._previous)), (clip, []))[1].append(error)
     pairs = []
-    for key, group in same.items():
-        frames = tf.convert_to_tensor(distinct[key], tf.float32)
+    for clip, group in distinct.values():
+        frames = tf.convert_to_tensor(clip, tf.float32)
         pairs.append(group[0]._pairs(frames, ends))
         last = frames[-1:]
         for error in group:
@@ -205,7 +202,7 @@ def update_together(
             *(_padded(each[part], most) for pair in pairs for each in pair),
         )
         rows, pixels = rows.numpy()[:, :taken], pixels.numpy()
-        for number, group in enumerate(same.values()):
+        for number, (_, group) in enumerate(distinct.values()):
             for error in group:
                 error._update_errors(rows[[number, -1]], pixels[[number, -1]])
 
